@@ -1,0 +1,97 @@
+"""Rendered charts and reports, kept by report and period, so that a delivery can be repeated without rendering again.
+
+Belongs here: where files lie and how a set of messages is written and read back. Does not: rendering, sending.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+from analytics_platform.messages import Album, Document, Message, Picture, Text
+
+
+class ArtifactError(Exception):
+    """Something that should have been rendered is not there. The message says what to run."""
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """A folder `root/<report>/<day>/` per report and period. Every write replaces whole files or folders."""
+
+    root: Path
+
+    def folder(self, report: str, day: date) -> Path:
+        """Where that report's files of that day are."""
+        return self.root / report / day.isoformat()
+
+    def save(self, report: str, day: date, filename: str, content: bytes) -> Path:
+        """Write one file, replacing it in one step; its path."""
+        path = self.folder(report, day) / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{filename}.{uuid4().hex[:8]}")
+        draft.write_bytes(content)
+        draft.replace(path)
+        return path
+
+    def load(self, report: str, day: date, filename: str) -> bytes:
+        """The content of one file. Raises ArtifactError when it was never rendered."""
+        path = self.folder(report, day) / filename
+        if not path.is_file():
+            raise ArtifactError(f"{report} of {day} has no {filename}; materialise its chart first")
+        return path.read_bytes()
+
+    def save_messages(self, report: str, day: date, messages: Sequence[Message]) -> Path:
+        """Write a report's messages as `messages/`, replacing the earlier ones; the folder's path."""
+        folder = self.folder(report, day) / "messages"
+        draft = folder.with_name(f".messages.{uuid4().hex[:8]}")
+        draft.mkdir(parents=True)
+        index: list[dict[str, object]] = []
+        for place, message in enumerate(messages, start=1):
+            match message:
+                case Text():
+                    index.append({"kind": "text", "html": message.html})
+                case Album():
+                    files = [
+                        _store(draft, f"{place}-{k}-{p.filename}", p) for k, p in enumerate(message.pictures, start=1)
+                    ]
+                    index.append({"kind": "album", "pictures": files})
+                case Document():
+                    index.append({"kind": "document", **_store(draft, f"{place}-{message.filename}", message)})
+        (draft / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=1), "utf-8")
+        if folder.exists():
+            old = folder.with_name(f".messages.{uuid4().hex[:8]}")
+            folder.rename(old)
+            draft.rename(folder)
+            shutil.rmtree(old)
+        else:
+            draft.rename(folder)
+        return folder
+
+    def load_messages(self, report: str, day: date) -> tuple[Message, ...]:
+        """A report's messages as they were saved. Raises ArtifactError when the report was not built."""
+        folder = self.folder(report, day) / "messages"
+        if not (folder / "index.json").is_file():
+            raise ArtifactError(f"{report} of {day} has not been built; materialise reports/{report} first")
+        return tuple(_restore(folder, entry) for entry in json.loads((folder / "index.json").read_text("utf-8")))
+
+
+def _store(folder: Path, name: str, part: Picture | Document) -> dict[str, object]:
+    (folder / name).write_bytes(part.content)
+    return {"file": name, "filename": part.filename, "caption": part.caption}
+
+
+def _restore(folder: Path, entry: dict[str, object]) -> Message:
+    if entry["kind"] == "text":
+        return Text(str(entry["html"]))
+    if entry["kind"] == "document":
+        return Document(str(entry["filename"]), (folder / str(entry["file"])).read_bytes(), str(entry["caption"]))
+    pictures = entry["pictures"]
+    if not isinstance(pictures, list):
+        raise ArtifactError(f"{folder / 'index.json'} is damaged; build the report again")
+    return Album(
+        tuple(Picture(p["filename"], (folder / p["file"]).read_bytes(), p["caption"]) for p in pictures)
+    )

@@ -1,0 +1,1 @@
+"""How it runs: thin Dagster wrappings around the pure parts. Nothing here computes a figure."""

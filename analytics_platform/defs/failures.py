@@ -1,0 +1,26 @@
+"""Which failures are worth another try, and how a failure reads.
+
+Belongs here: the one rule for retries. Does not: what goes wrong.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from analytics_platform.warehouses.base import WarehouseBusyError
+
+# The two retries and five minutes of the jobs this platform replaces.
+RETRIES, PAUSE_SECONDS = 2, 300
+
+
+@contextmanager
+def retried_when_transient(pause_seconds: float = PAUSE_SECONDS) -> Iterator[None]:
+    """Ask Dagster for another try when only waiting can help; every other error is red at once.
+
+    A wrong query or a missing column fails the same way in five minutes; a locked file does not.
+    """
+    try:
+        yield
+    except WarehouseBusyError as busy:
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=pause_seconds) from busy

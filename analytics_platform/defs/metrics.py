@@ -1,0 +1,166 @@
+"""facts/user_day -> metrics/daily_slices -> frames/feed_daily: the daily figures as partitioned assets.
+
+Belongs here: reading the days of the run, one pure call each, replacing the partition, what the UI shows of it.
+Does not: SQL, formulas, rules (`metrics/`).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+
+from analytics_platform.defs import checks
+from analytics_platform.defs.events import event_key
+from analytics_platform.defs.failures import retried_when_transient
+from analytics_platform.defs.partitions import days_of
+from analytics_platform.defs.resources import Progress
+from analytics_platform.defs.shown import column_schema, day_metadata, markdown, preview
+from analytics_platform.metrics import facts, slices
+from analytics_platform.metrics.catalog import Metric
+from analytics_platform.metrics.dimensions import TOTAL, Dimension
+from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.tables import FEED_DAILY, daily_slices_table, user_day_table
+from analytics_platform.queries import compose
+from analytics_platform.settings import Settings
+from analytics_platform.warehouses.base import Warehouse
+
+USER_DAY = dg.AssetKey(["facts", "user_day"])
+DAILY_SLICES = dg.AssetKey(["metrics", "daily_slices"])
+FEED_FRAME = dg.AssetKey(["frames", "feed_daily"])
+
+
+def metric_assets(
+    partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metric], dimensions: Sequence[Dimension]
+) -> list[dg.AssetsDefinition]:
+    """The three assets, for that catalogue."""
+    user_days, slice_table = user_day_table(metrics, dimensions), daily_slices_table(metrics)
+
+    @dg.asset(
+        key=USER_DAY,
+        deps=[event_key(t) for t in EVENT_TABLES],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="users",
+        kinds={"duckdb", "table"},
+        pool="duckdb",
+        description="One row per user and local day with any event: the day's counts, and the attributes of the "
+        "user's last event. Users who only received messages take the latest attributes of 30 days, else unknown.",
+        metadata=column_schema(user_days),
+        check_specs=[
+            dg.AssetCheckSpec(checks.FACTS_MATCH, asset=USER_DAY, blocking=True,
+                              description="Every count equals the same count over the events themselves."),
+            dg.AssetCheckSpec(checks.RECEIVED_IS_SENT, asset=USER_DAY, blocking=True,
+                              description="Messages received = messages sent = rows of message_actions."),
+        ],
+    )
+    def user_day(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        settings: dg.ResourceParam[Settings],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult:
+        days = days_of(context)
+        mismatches: dict[date, list[str]] = defaultdict(list)
+        unbalanced: dict[date, list[str]] = defaultdict(list)
+        with retried_when_transient():
+            for done, day in enumerate(days, start=1):
+                known = warehouse.computed_days(user_days, *facts.lookback(day))
+                query = facts.user_day(day, settings.zone, known, metrics, dimensions)
+                rows = warehouse.replace_day(user_days, day, query)
+                [expected] = warehouse.rows(facts.event_totals(day, settings.zone, metrics))
+                [stored] = warehouse.rows(facts.stored_totals(day, metrics))
+                mismatches[day] = facts.mismatches(stored, expected)
+                unbalanced[day] = facts.imbalance(stored, metrics)
+                context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
+                progress.step("facts/user_day", done, len(days))
+        return dg.MaterializeResult(
+            check_results=[
+                checks.result(checks.FACTS_MATCH, USER_DAY, days, mismatches),
+                checks.result(checks.RECEIVED_IS_SENT, USER_DAY, days, unbalanced),
+            ]
+        )
+
+    @dg.asset(
+        key=DAILY_SLICES,
+        deps=[USER_DAY],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="users",
+        kinds={"duckdb", "table"},
+        pool="duckdb",
+        description="Every metric of the catalogue by every dimension and in total, one row per day and value. "
+        "Users are exact within a row; never add them up over rows.",
+        metadata=column_schema(slice_table),
+        check_specs=[
+            dg.AssetCheckSpec(checks.SLICES_ADD_UP, asset=DAILY_SLICES, blocking=True,
+                              description="The slices of each dimension add up to the total, for every count."),
+            dg.AssetCheckSpec(checks.NO_NULLS, asset=DAILY_SLICES, blocking=True,
+                              description="No dimension value and no count is missing."),
+            dg.AssetCheckSpec(checks.USUAL_VOLUME, asset=DAILY_SLICES,
+                              description="Events of the day against the same weekday a week before."),
+        ],
+    )
+    def daily_slices(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        settings: dg.ResourceParam[Settings],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult:
+        days = days_of(context)
+        sums: dict[date, list[str]] = {}
+        missing: dict[date, list[str]] = {}
+        with retried_when_transient():
+            for done, day in enumerate(days, start=1):
+                query = slices.daily_slices(day, settings.labels, metrics, dimensions)
+                warehouse.replace_day(slice_table, day, query)
+                rows = warehouse.rows(slices.slices_between(day, day, metrics=metrics))
+                sums[day] = slices.sum_violations(rows, metrics)
+                missing[day] = slices.null_violations(rows, metrics)
+                metadata = day_metadata(len(rows), query)
+                if done == len(days):
+                    metadata["preview"] = preview(rows)
+                context.add_asset_metadata(metadata, partition_key=day.isoformat())
+                progress.step("metrics/daily_slices", done, len(days))
+            totals = warehouse.rows(
+                slices.slices_between(days[0] - timedelta(days=7), days[-1], TOTAL, metrics=metrics)
+            )
+        unusual = slices.unusual_volumes(totals, days, settings.volume_tolerance, metrics)
+        return dg.MaterializeResult(
+            check_results=[
+                checks.result(checks.SLICES_ADD_UP, DAILY_SLICES, days, sums),
+                checks.result(checks.NO_NULLS, DAILY_SLICES, days, missing),
+                checks.warning(checks.USUAL_VOLUME, DAILY_SLICES, days, unusual),
+            ]
+        )
+
+    @dg.asset(
+        key=FEED_FRAME,
+        deps=[DAILY_SLICES],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="feed",
+        kinds={"duckdb", "table"},
+        pool="duckdb",
+        description="The news feed's day: DAU (distinct users with a feed event), views, likes, CTR = likes / views.",
+        metadata=column_schema(FEED_DAILY),
+    )
+    def feed_daily(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult:
+        days = days_of(context)
+        with retried_when_transient():
+            for done, day in enumerate(days, start=1):
+                query = compose("feed_daily", {"event_date": day})
+                rows = warehouse.replace_day(FEED_DAILY, day, query)
+                context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
+                progress.step("frames/feed_daily", done, len(days))
+            frame = warehouse.rows(
+                compose("feed_frame", {"first_day": days[-1] - timedelta(days=7), "last_day": days[-1]})
+            )
+        return dg.MaterializeResult(metadata={"preview": dg.MetadataValue.md(markdown(frame))})
+
+    return [user_day, daily_slices, feed_daily]
+

@@ -1,0 +1,180 @@
+"""frames/feed_daily -> charts/feed_daily -> reports/feed_daily -> deliveries/feed_daily.
+
+Belongs here: reading the frame of a day, drawing, composing, delivering, and what the UI shows of each.
+Does not: what the report says (`reports/`), how it is sent (`channels/`).
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+
+from analytics_platform import delivery
+from analytics_platform.artifacts import Artifacts
+from analytics_platform.channels.base import Channel, Receipt
+from analytics_platform.defs.failures import retried_when_transient
+from analytics_platform.defs.metrics import FEED_FRAME
+from analytics_platform.defs.partitions import days_of
+from analytics_platform.defs.shown import markdown, picture
+from analytics_platform.language import Language
+from analytics_platform.messages import Text
+from analytics_platform.metrics.frames import FeedDay, FeedFrame
+from analytics_platform.metrics.windows import days
+from analytics_platform.queries import compose
+from analytics_platform.reports import feed_daily as report
+from analytics_platform.settings import Settings
+from analytics_platform.warehouses.base import Warehouse
+
+CHART = dg.AssetKey(["charts", report.NAME])
+REPORT = dg.AssetKey(["reports", report.NAME])
+DELIVERY = dg.AssetKey(["deliveries", report.NAME])
+
+
+def feed_frame(warehouse: Warehouse, day: date) -> FeedFrame:
+    """The eight days that the report of `day` compares; days that were not computed are empty.
+
+    Raises dg.Failure when the report day itself has not been computed or has no events: nothing is said of it.
+    """
+    first = day - timedelta(days=7)
+    rows = {r["event_date"]: r for r in warehouse.rows(compose("feed_frame", {"first_day": first, "last_day": day}))}
+    frame = FeedFrame(tuple(_feed_day(d, rows.get(d)) for d in days(first, day)))
+    if frame.today.dau is None:
+        raise dg.Failure(f"{day} has not been computed: materialise frames/feed_daily for it.", allow_retries=False)
+    if not frame.today.dau:
+        raise dg.Failure(
+            f"{day} has no feed events, so there is nothing to report: load them, then materialise facts/user_day "
+            "and what follows for that day.",
+            allow_retries=False,
+        )
+    return frame
+
+
+def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The three assets from chart to receipt."""
+    # The report of a day compares it with the seven before it.
+    week = dg.TimeWindowPartitionMapping(start_offset=-7, allow_nonexistent_upstream_partitions=True)
+
+    every_day = dg.BackfillPolicy.single_run()
+
+    @dg.asset(
+        key=CHART,
+        deps=[dg.AssetDep(FEED_FRAME, partition_mapping=week)],
+        partitions_def=partitions,
+        backfill_policy=every_day,
+        group_name="feed",
+        kinds={"matplotlib"},
+        description="Seven days of DAU, views and likes, each with CTR: a PNG for the chat and a vector PDF.",
+    )
+    def chart(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        settings: dg.ResourceParam[Settings],
+        artifacts: dg.ResourceParam[Artifacts],
+    ) -> dg.MaterializeResult:
+        from analytics_platform.charts import feed_daily as chart
+
+        for day in days_of(context):
+            with retried_when_transient():
+                frame = feed_frame(warehouse, day)
+            drawn = chart.draw(frame, Language(settings.locale))
+            shown = {
+                "chart": picture(drawn.png, f"{report.NAME} {day}"),
+                "png": dg.MetadataValue.path(artifacts.save(report.NAME, day, "chart.png", drawn.png)),
+                "pdf": dg.MetadataValue.path(artifacts.save(report.NAME, day, "chart.pdf", drawn.pdf)),
+            }
+            context.add_asset_metadata(shown, partition_key=day.isoformat())
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        key=REPORT,
+        deps=[dg.AssetDep(FEED_FRAME, partition_mapping=week), CHART],
+        partitions_def=partitions,
+        backfill_policy=every_day,
+        group_name="feed",
+        kinds={"jinja"},
+        description="The messages of the daily feed report as they will be sent: text, picture, PDF.",
+    )
+    def messages(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        settings: dg.ResourceParam[Settings],
+        artifacts: dg.ResourceParam[Artifacts],
+    ) -> dg.MaterializeResult:
+        for day in days_of(context):
+            with retried_when_transient():
+                frame = feed_frame(warehouse, day)
+            png, pdf = (artifacts.load(report.NAME, day, f"chart.{kind}") for kind in ("png", "pdf"))
+            composed = report.compose(frame, png, pdf, Language(settings.locale))
+            text = "\n\n".join(m.plain for m in composed if isinstance(m, Text))
+            missing = [d.day.isoformat() for d in frame.days if d.dau is None]
+            shown = {
+                "text": dg.MetadataValue.md(f"```text\n{text}\n```"),
+                "messages": dg.MetadataValue.path(artifacts.save_messages(report.NAME, day, composed)),
+                "days_not_computed": dg.MetadataValue.text(", ".join(missing) or "none"),
+            }
+            context.add_asset_metadata(shown, partition_key=day.isoformat())
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        key=DELIVERY,
+        deps=[REPORT],
+        partitions_def=partitions,
+        backfill_policy=every_day,
+        group_name="feed",
+        pool="delivery",
+        description="The receipt: who got the daily feed report, part by part. Materialising it again sends it again.",
+    )
+    def receipts(
+        context: dg.AssetExecutionContext,
+        artifacts: dg.ResourceParam[Artifacts],
+        channels: dg.ResourceParam[Sequence[Channel]],
+    ) -> dg.MaterializeResult:
+        failed: list[Receipt] = []
+        failure: delivery.DeliveryError | None = None
+        for day in days_of(context):
+            prepared = artifacts.load_messages(report.NAME, day)
+            try:
+                sent = delivery.deliver(prepared, channels, key=f"{report.NAME}/{day}")
+            except delivery.DeliveryError as error:
+                failed += error.receipts
+                failure = error
+                continue
+            shown = {"receipts": dg.MetadataValue.md(_receipts(sent)), "recipients": _recipients(sent)}
+            context.add_asset_metadata(shown, partition_key=day.isoformat())
+        if failure:
+            # No retry by Dagster: what is uncertain may have arrived, and what was sent would be sent twice.
+            raise dg.Failure(
+                str(failure), metadata={"receipts": dg.MetadataValue.md(_receipts(failed))}, allow_retries=False
+            )
+        return dg.MaterializeResult()
+
+    return [chart, messages, receipts]
+
+
+def _feed_day(day: date, row: dict[str, object] | None) -> FeedDay:
+    def number(name: str) -> int | None:
+        value = row[name] if row else None
+        return value if isinstance(value, int) else None
+
+    return FeedDay(day, number("dau"), number("views"), number("likes"))
+
+
+def _recipients(receipts: Sequence[Receipt]) -> int:
+    return len({(r.channel, r.recipient) for r in receipts})
+
+
+def _receipts(receipts: Sequence[Receipt]) -> str:
+    return markdown(
+        [
+            {
+                "channel": r.channel,
+                "recipient": r.recipient,
+                "part": r.part,
+                "outcome": r.outcome.value,
+                "detail": r.detail,
+                "references": ", ".join(r.references),
+            }
+            for r in receipts
+        ],
+        limit=500,
+    )

@@ -1,0 +1,76 @@
+"""The result tables: their columns and types, derived from the catalogue.
+
+Belongs here: shapes that writers, readers and warehouses share. Does not: DDL of an engine (`warehouses/`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from analytics_platform.metrics.catalog import METRICS, Metric, Ratio, user_day_metrics
+from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, attributes
+from analytics_platform.metrics.events import Kind
+
+
+class Type(StrEnum):
+    """Column types of result tables, named after standard SQL; a warehouse maps them to its own."""
+
+    DATE = "DATE"
+    USER = "UINT32"
+    SMALL = "SMALLINT"
+    COUNT = "INTEGER"
+    TOTAL = "BIGINT"
+    SHARE = "DOUBLE"
+    TEXT = "VARCHAR"
+    TIME = "TIMESTAMP"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table of results, partitioned by `event_date` (the local reporting day), replaced a whole day at a time."""
+
+    name: str
+    columns: tuple[tuple[str, Type], ...]
+
+
+def user_day_table(
+    metrics: Iterable[Metric] = METRICS, dimensions: Iterable[Dimension] = DIMENSIONS
+) -> ResultTable:
+    """facts/user_day, one row per user and day with any event."""
+    kinds = {Kind.TEXT: Type.TEXT, Kind.INT8: Type.SMALL, Kind.INT16: Type.SMALL}
+    return ResultTable(
+        "user_day",
+        (
+            ("event_date", Type.DATE),
+            ("user_id", Type.USER),
+            *((m.name, Type.COUNT) for m in user_day_metrics(metrics)),
+            *((a.name, kinds[a.kind]) for a in attributes(dimensions)),
+            # UTC; the event the attributes were taken from, before the day for users who only received.
+            ("attributes_time", Type.TIME),
+        ),
+    )
+
+
+def daily_slices_table(metrics: Iterable[Metric] = METRICS) -> ResultTable:
+    """metrics/daily_slices, one row per day, dimension and value; six documented metrics first."""
+    return ResultTable(
+        "daily_slices",
+        (
+            ("event_date", Type.DATE),
+            ("dimension", Type.TEXT),
+            ("dimension_value", Type.TEXT),
+            *((m.name, Type.SHARE if isinstance(m, Ratio) else Type.TOTAL) for m in metrics),
+        ),
+    )
+
+
+FEED_DAILY = ResultTable(
+    "feed_daily",
+    (
+        ("event_date", Type.DATE),
+        ("dau", Type.TOTAL),
+        ("views", Type.TOTAL),
+        ("likes", Type.TOTAL),
+        ("ctr", Type.SHARE),
+    ),
+)

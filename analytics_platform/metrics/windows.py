@@ -1,0 +1,56 @@
+"""Reporting days as half-open UTC windows.
+
+Belongs here: the one place where a local day becomes two instants. Does not: clocks, partitions, settings.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+def day_start(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of the local day, as naive UTC, as event tables store times.
+
+    Where daylight saving skips midnight, the day begins at the first instant that exists.
+    """
+    midnight = datetime.combine(day, time(), tzinfo=zone)
+    # A skipped 00:00 maps, with fold=0, to the offset before the change: exactly the instant of the jump.
+    return midnight.astimezone(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Half-open [start, end), naive UTC."""
+
+    start: datetime
+    end: datetime
+
+
+def day_window(day: date, zone: ZoneInfo) -> Window:
+    """The local day: 24 hours, or 23 or 25 when the clocks change."""
+    return Window(day_start(day, zone), day_start(day + timedelta(days=1), zone))
+
+
+def local_day(moment: datetime, zone: ZoneInfo) -> date:
+    """The reporting day of an instant given as naive UTC."""
+    return moment.replace(tzinfo=UTC).astimezone(zone).date()
+
+
+def days(first: date, last: date) -> Iterator[date]:
+    """Every day from first to last, both included; nothing when last is before first."""
+    for k in range((last - first).days + 1):
+        yield first + timedelta(days=k)
+
+
+def gaps(first: date, last: date, present: Collection[date], zone: ZoneInfo) -> tuple[Window, ...]:
+    """The runs of days in first..last that are not present, each run as one window."""
+    runs: list[tuple[date, date]] = []
+    for day in days(first, last):
+        if day in present:
+            continue
+        if runs and runs[-1][1] == day - timedelta(days=1):
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    return tuple(Window(day_start(a, zone), day_start(b + timedelta(days=1), zone)) for a, b in runs)

@@ -1,0 +1,1 @@
+"""What is told: one file a report, frames in, messages out. Texts are templates in `templates/`."""

@@ -1,0 +1,325 @@
+"""The embedded warehouse: events and results in two DuckDB files.
+
+Belongs here: everything that is DuckDB's: files, locks, DDL, types. Does not: metrics, parsing of event files.
+
+DuckDB lets one process write a file or many read it, never both. So a file is open only while a statement needs it:
+results are computed in memory first and then written in a transaction of milliseconds. Whoever meets a lock waits with
+growing, jittered pauses; a gate (a lock file beside the database) keeps a stream of readers from starving a writer.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import duckdb
+from filelock import FileLock
+from filelock import Timeout as GateTimeout
+from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from analytics_platform.metrics.events import EVENT_TABLES, EventTable, Kind
+from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, Type, daily_slices_table, user_day_table
+from analytics_platform.metrics.windows import day_window, days, local_day
+from analytics_platform.queries import Query, compose
+from analytics_platform.warehouses.base import EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
+
+_EVENT_TYPES = {
+    Kind.UINT32: "UINTEGER",
+    Kind.INT16: "SMALLINT",
+    Kind.INT8: "TINYINT",
+    Kind.TEXT: "VARCHAR",
+    Kind.TIME: "TIMESTAMP",
+}
+_RESULT_TYPES = {t: ("UINTEGER" if t is Type.USER else t.value) for t in Type}
+
+# One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
+_COMPUTED, _LOADED = "computed_days", "loaded_days"
+_UTC_NOW = "make_timestamp(epoch_us(now()))"
+
+
+@dataclass
+class DuckDBWarehouse:
+    """Events in `events`, results in `results`. `config` are DuckDB's own settings (memory_limit, threads, ...)."""
+
+    events: Path
+    results: Path
+    scratch: Path
+    config: dict[str, str] = field(default_factory=dict)
+    lock_timeout_seconds: float = 120.0
+    result_tables: tuple[ResultTable, ...] = field(
+        default_factory=lambda: (user_day_table(), daily_slices_table(), FEED_DAILY)
+    )
+
+    def __post_init__(self) -> None:
+        self._guard = threading.RLock()
+        self._engine: duckdb.DuckDBPyConnection | None = None
+        self._prepared = False
+
+    # ---------------------------------------------------------------- port
+
+    def prepare(self) -> None:
+        """See the port. Reads first, so that a prepared warehouse is never opened for writing."""
+        with self._guard:
+            if self._prepared:
+                return
+            for path in (self.events, self.results):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            wanted = {"events": self._event_ddl(), "results": self._result_ddl()}
+            for name, columns in wanted.items():
+                if self._missing(name, columns):
+                    with self._open(write=name) as con:
+                        for table, column, kind in self._missing_in(con, name, columns):
+                            if column is None:
+                                body = ", ".join(f'"{c}" {t}' for c, t in columns[table])
+                                con.execute(f'CREATE TABLE IF NOT EXISTS {name}."{table}" ({body}{kind})')
+                            else:
+                                con.execute(f'ALTER TABLE {name}."{table}" ADD COLUMN "{column}" {kind}')
+            self._prepared = True
+
+    def rows(self, query: Query) -> list[Row]:
+        """See the port."""
+        self.prepare()
+        with self._open() as con:
+            cursor = _run(con, query)
+            names = [c[0] for c in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
+        """See the port."""
+        return self._days("computed_days", table, first, last)
+
+    def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
+        """See the port."""
+        return self._days("current_days", table, first, last)
+
+    def _days(self, query: str, table: ResultTable, first: date, last: date) -> Collection[date]:
+        params = {"table_name": table.name, "first_day": first, "last_day": last}
+        return {day for row in self.rows(compose(query, params)) if isinstance(day := row["event_date"], date)}
+
+    def replace_day(self, table: ResultTable, day: date, query: Query) -> int:
+        """See the port. The heavy part runs on read-only files; the write lock lasts for DELETE and INSERT only."""
+        self.prepare()
+        columns = ", ".join(f'"{name}"' for name, _ in table.columns)
+        staged = f"staged_{uuid4().hex}"
+        with self._guard:
+            with self._open() as con:
+                _run(con, Query(query.name, f"CREATE TEMP TABLE {staged} AS {query.sql}", query.params))
+            try:
+                with self._open(write="results") as con, _transaction(con):
+                    con.execute(f'DELETE FROM results."{table.name}" WHERE event_date = $day', {"day": day})  # noqa: S608
+                    # Explicit columns on both sides: a table that grew a column keeps its old order.
+                    con.execute(
+                        f'INSERT INTO results."{table.name}" ({columns}) SELECT {columns} FROM {staged}'  # noqa: S608
+                    )
+                    counted = con.execute(f"SELECT count(*) FROM {staged}").fetchone()  # noqa: S608
+                    written = int(counted[0]) if counted else 0
+                    con.execute(
+                        f"INSERT OR REPLACE INTO results.{_COMPUTED} SELECT $table, $day, $rows, {_UTC_NOW}",
+                        {"table": table.name, "day": day, "rows": written},
+                    )
+            finally:
+                if self._engine is not None:
+                    self._engine.execute(f"DROP TABLE IF EXISTS {staged}")
+        return written
+
+    def load(
+        self,
+        loads: Sequence[EventLoad],
+        zone: ZoneInfo,
+        *,
+        append: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[Loaded]:
+        """See the port. Batches go to a scratch file first, so memory stays bounded and the lock short."""
+        self.prepare()
+        staging = self.scratch / f"load-{os.getpid()}-{uuid4().hex[:8]}.duckdb"
+        with self._guard:
+            con = self._connection()
+            con.execute(f"ATTACH {_quoted(staging)} AS staging")
+            try:
+                for load in loads:
+                    self._stage(con, load)
+                with self._open(write="events"), _transaction(con):
+                    return [self._store(con, load.table, zone, append, progress) for load in loads]
+            finally:
+                con.execute("DETACH staging")
+                for leftover in (staging, staging.with_name(staging.name + ".wal")):
+                    leftover.unlink(missing_ok=True)
+
+    # ------------------------------------------------------------- loading
+
+    def _stage(self, con: duckdb.DuckDBPyConnection, load: EventLoad) -> None:
+        import pyarrow as pa
+
+        body = ", ".join(f'"{c.name}" {_EVENT_TYPES[c.kind]}' for c in load.table.columns)
+        con.execute(f'CREATE TABLE staging."{load.table.name}" ({body})')
+        columns = ", ".join(f'"{c.name}"' for c in load.table.columns)
+        for batch in load.batches:
+            con.register("incoming", pa.Table.from_batches([batch]))
+            con.execute(f'INSERT INTO staging."{load.table.name}" SELECT {columns} FROM incoming')  # noqa: S608
+            con.unregister("incoming")
+
+    def _store(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        table: EventTable,
+        zone: ZoneInfo,
+        append: bool,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> Loaded:
+        name = f'"{table.name}"'
+        columns = ", ".join(f'"{c.name}"' for c in table.columns)
+        span = con.execute(f"SELECT min(time), max(time) FROM staging.{name}").fetchone()  # noqa: S608
+        if not span or span[0] is None:
+            return Loaded(table, 0, ())
+        candidates = list(days(local_day(span[0], zone), local_day(span[1], zone)))
+        total, written = 0, []
+        for done, day in enumerate(candidates, start=1):
+            window = day_window(day, zone)
+            within = {"start": window.start, "end": window.end}
+            where = "time >= $start AND time < $end"
+            counted = con.execute(f"SELECT count(*) FROM staging.{name} WHERE {where}", within).fetchone()  # noqa: S608
+            if counted and counted[0]:
+                new = f"SELECT {columns} FROM staging.{name} WHERE {where}"  # noqa: S608
+                old = f"SELECT {columns} FROM events.{name} WHERE {where}"  # noqa: S608
+                rows = f"{old} UNION ALL {new}" if append else new
+                # The day is rewritten sorted even when added to: an unsorted day costs every later scan.
+                con.execute(f"CREATE OR REPLACE TEMP TABLE one_day AS SELECT * FROM ({rows}) ORDER BY time", within)  # noqa: S608
+                con.execute(f"DELETE FROM events.{name} WHERE {where}", within)  # noqa: S608
+                con.execute(f"INSERT INTO events.{name} ({columns}) SELECT {columns} FROM one_day")  # noqa: S608
+                con.execute("DROP TABLE one_day")
+                con.execute(
+                    f"INSERT OR REPLACE INTO events.{_LOADED} SELECT $table, $day, $rows, {_UTC_NOW}",
+                    {"table": table.name, "day": day, "rows": int(counted[0])},
+                )
+                total += int(counted[0])
+                written.append(day)
+            if progress:
+                progress(table.name, done, len(candidates))
+        return Loaded(table, total, tuple(written))
+
+    # ------------------------------------------------------- files and locks
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._engine is None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            self._engine = duckdb.connect(
+                ":memory:", config={"temp_directory": str(self.scratch / "spill"), **self.config}
+            )
+        return self._engine
+
+    @contextmanager
+    def _open(self, write: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Both files read-only, or the one named by `write` for writing; closed again whatever happens."""
+        paths = {"events": self.events, "results": self.results}
+        with self._guard:
+            con = self._connection()
+            attached: list[str] = []
+            try:
+                for name, path in paths.items():
+                    if write in (None, name):
+                        self._attach(con, name, path, read_only=write is None)
+                        attached.append(name)
+                yield con
+            finally:
+                for name in attached:
+                    con.execute(f"DETACH {name}")
+
+    def _attach(self, con: duckdb.DuckDBPyConnection, name: str, path: Path, *, read_only: bool) -> None:
+        mode = " (READ_ONLY)" if read_only else ""
+        gate = FileLock(f"{path}.gate", timeout=self.lock_timeout_seconds, poll_interval=0.005)
+        try:
+            # A writer waits inside the gate, so readers that come later queue behind it.
+            with gate:
+                for attempt in Retrying(
+                    retry=retry_if_exception(_is_lock_conflict),
+                    wait=wait_random_exponential(multiplier=0.005, max=0.5),
+                    stop=stop_after_delay(self.lock_timeout_seconds),
+                ):
+                    with attempt:
+                        con.execute(f"ATTACH {_quoted(path)} AS {name}{mode}")
+        except (GateTimeout, RetryError):
+            raise WarehouseBusyError(
+                f"{path} was kept open by another process for {self.lock_timeout_seconds:g} s; "
+                "close that program (a DuckDB console?) or raise LOCK_TIMEOUT_SECONDS"
+            ) from None
+        except duckdb.Error as error:
+            raise WarehouseError(f"{path} cannot be opened as a DuckDB database: {error}") from error
+
+    # -------------------------------------------------------------- schemas
+
+    def _event_ddl(self) -> dict[str, list[tuple[str, str]]]:
+        tables = {t.name: [(c.name, _EVENT_TYPES[c.kind]) for c in t.columns] for t in EVENT_TABLES}
+        return {**tables, _LOADED: _ledger_ddl("loaded_at")}
+
+    def _result_ddl(self) -> dict[str, list[tuple[str, str]]]:
+        tables = {t.name: [(c, _RESULT_TYPES[k]) for c, k in t.columns] for t in self.result_tables}
+        return {**tables, _COMPUTED: _ledger_ddl("computed_at")}
+
+    def _missing(self, name: str, columns: dict[str, list[tuple[str, str]]]) -> bool:
+        path = self.events if name == "events" else self.results
+        if not path.exists():
+            return True
+        con = self._connection()
+        self._attach(con, name, path, read_only=True)
+        try:
+            return bool(self._missing_in(con, name, columns))
+        finally:
+            con.execute(f"DETACH {name}")
+
+    def _missing_in(
+        self, con: duckdb.DuckDBPyConnection, name: str, columns: dict[str, list[tuple[str, str]]]
+    ) -> list[tuple[str, str | None, str]]:
+        """(table, None, table constraints) for a missing table, (table, column, type) for a missing column."""
+        found = con.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = $name", {"name": name}
+        ).fetchall()
+        have: dict[str, set[str]] = {}
+        for table, column in found:
+            have.setdefault(table, set()).add(column)
+        gaps: list[tuple[str, str | None, str]] = []
+        for table, wanted in columns.items():
+            if table not in have:
+                gaps.append((table, None, ", PRIMARY KEY (table_name, event_date)" if table in (_COMPUTED, _LOADED) else ""))
+            else:
+                gaps += [(table, c, t) for c, t in wanted if c not in have[table]]
+        return gaps
+
+
+def _ledger_ddl(moment: str) -> list[tuple[str, str]]:
+    return [("table_name", "VARCHAR"), ("event_date", "DATE"), ("rows", "BIGINT"), (moment, "TIMESTAMP")]
+
+
+def _run(con: duckdb.DuckDBPyConnection, query: Query) -> duckdb.DuckDBPyConnection:
+    try:
+        return con.execute(query.sql, dict(query.params))
+    except duckdb.Error as error:
+        raise WarehouseError(f"query {query.name} failed: {error}") from error
+
+
+@contextmanager
+def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+
+
+def _is_lock_conflict(error: BaseException) -> bool:
+    # Another process holds the file (IOException), or another connection of this one does (ResourceInUse).
+    text = str(error)
+    return isinstance(error, duckdb.Error) and ("Could not set lock" in text or "Unique file handle conflict" in text)
+
+
+def _quoted(path: Path) -> str:
+    # ATTACH takes no bound parameter.
+    return "'" + str(path).replace("'", "''") + "'"
