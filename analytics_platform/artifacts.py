@@ -92,6 +92,4 @@ def _restore(folder: Path, entry: dict[str, object]) -> Message:
     pictures = entry["pictures"]
     if not isinstance(pictures, list):
         raise ArtifactError(f"{folder / 'index.json'} is damaged; build the report again")
-    return Album(
-        tuple(Picture(p["filename"], (folder / p["file"]).read_bytes(), p["caption"]) for p in pictures)
-    )
+    return Album(tuple(Picture(p["filename"], (folder / p["file"]).read_bytes(), p["caption"]) for p in pictures))

@@ -21,7 +21,9 @@ def _translations(code: str) -> Mapping[str, str]:
     path = resources.files("analytics_platform") / "locales" / f"{code}.po"
     with path.open("rb") as stream:
         catalog = read_po(stream, locale=code, abort_invalid=True)
-    return MappingProxyType({m.id: m.string for m in catalog if isinstance(m.id, str) and m.id and m.string})
+    return MappingProxyType(
+        {m.id: m.string for m in catalog if isinstance(m.id, str) and isinstance(m.string, str) and m.id and m.string}
+    )
 
 
 class Language:

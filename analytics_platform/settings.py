@@ -172,7 +172,7 @@ def load_settings(home: Home, **overrides: object) -> Settings:
     """
     try:
         # pydantic-settings reads the later file over the earlier one.
-        return Settings(_env_file=(home.settings_file, ".env"), **overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=(home.settings_file, ".env"), **overrides)  # type: ignore[call-arg, arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(dict(e)) for e in error.errors(include_url=False))) from None
 

@@ -51,3 +51,7 @@ class Channel(Protocol):
         parts are still tried.
         """
         ...
+
+
+class ChannelError(Exception):
+    """A channel cannot be used at all. One sentence with the remedy, without any secret."""

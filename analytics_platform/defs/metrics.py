@@ -48,10 +48,18 @@ def metric_assets(
         "user's last event. Users who only received messages take the latest attributes of 30 days, else unknown.",
         metadata=column_schema(user_days),
         check_specs=[
-            dg.AssetCheckSpec(checks.FACTS_MATCH, asset=USER_DAY, blocking=True,
-                              description="Every count equals the same count over the events themselves."),
-            dg.AssetCheckSpec(checks.RECEIVED_IS_SENT, asset=USER_DAY, blocking=True,
-                              description="Messages received = messages sent = rows of message_actions."),
+            dg.AssetCheckSpec(
+                checks.FACTS_MATCH,
+                asset=USER_DAY,
+                blocking=True,
+                description="Every count equals the same count over the events themselves.",
+            ),
+            dg.AssetCheckSpec(
+                checks.RECEIVED_IS_SENT,
+                asset=USER_DAY,
+                blocking=True,
+                description="Messages received = messages sent = rows of message_actions.",
+            ),
         ],
     )
     def user_day(
@@ -59,7 +67,7 @@ def metric_assets(
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         days = days_of(context)
         mismatches: dict[date, list[str]] = defaultdict(list)
         unbalanced: dict[date, list[str]] = defaultdict(list)
@@ -93,12 +101,23 @@ def metric_assets(
         "Users are exact within a row; never add them up over rows.",
         metadata=column_schema(slice_table),
         check_specs=[
-            dg.AssetCheckSpec(checks.SLICES_ADD_UP, asset=DAILY_SLICES, blocking=True,
-                              description="The slices of each dimension add up to the total, for every count."),
-            dg.AssetCheckSpec(checks.NO_NULLS, asset=DAILY_SLICES, blocking=True,
-                              description="No dimension value and no count is missing."),
-            dg.AssetCheckSpec(checks.USUAL_VOLUME, asset=DAILY_SLICES,
-                              description="Events of the day against the same weekday a week before."),
+            dg.AssetCheckSpec(
+                checks.SLICES_ADD_UP,
+                asset=DAILY_SLICES,
+                blocking=True,
+                description="The slices of each dimension add up to the total, for every count.",
+            ),
+            dg.AssetCheckSpec(
+                checks.NO_NULLS,
+                asset=DAILY_SLICES,
+                blocking=True,
+                description="No dimension value and no count is missing.",
+            ),
+            dg.AssetCheckSpec(
+                checks.USUAL_VOLUME,
+                asset=DAILY_SLICES,
+                description="Events of the day against the same weekday a week before.",
+            ),
         ],
     )
     def daily_slices(
@@ -106,7 +125,7 @@ def metric_assets(
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         days = days_of(context)
         sums: dict[date, list[str]] = {}
         missing: dict[date, list[str]] = {}
@@ -149,7 +168,7 @@ def metric_assets(
         context: dg.AssetExecutionContext,
         warehouse: dg.ResourceParam[Warehouse],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         days = days_of(context)
         with retried_when_transient():
             for done, day in enumerate(days, start=1):
@@ -163,4 +182,3 @@ def metric_assets(
         return dg.MaterializeResult(metadata={"preview": dg.MetadataValue.md(markdown(frame))})
 
     return [user_day, daily_slices, feed_daily]
-

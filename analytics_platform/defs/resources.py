@@ -10,7 +10,6 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel
 from analytics_platform.settings import Home, Settings
 from analytics_platform.warehouses.base import Warehouse
@@ -34,7 +33,7 @@ class Quiet:
 class DuckDBWarehouseResource(DuckDBResource):
     """dagster-duckdb's settings (`database` = events, `connection_config`), given to assets as our warehouse.
 
-    Its connection is not used: that is always read-write, so two readers exclude each other, and it stays open on error.
+    Its connection is not used: always read-write, it lets even two readers exclude each other, and stays open on error.
     """
 
     results_database: str = Field(description="path to the DuckDB file of results")
@@ -55,7 +54,7 @@ class DuckDBWarehouseResource(DuckDBResource):
             lock_timeout_seconds=self.lock_timeout_seconds,
         )
 
-    def create_resource(self, context: dg.InitResourceContext) -> Warehouse:  # type: ignore[override]
+    def create_resource(self, context: dg.InitResourceContext) -> Warehouse:  # noqa: ARG002  (Dagster's signature)
         """Assets get the warehouse itself, so none of them can open a connection by hand."""
         return self.warehouse()
 
@@ -87,7 +86,6 @@ def configured_channels(home: Home, settings: Settings) -> Sequence[Channel]:
     return (
         TelegramChannel(settings.telegram_bot_token, settings.telegram_chat_ids, api_url=settings.telegram_api_url),
     )
-
 
 
 def channels_resource(home: Home, settings: Settings) -> dg.ResourceDefinition:

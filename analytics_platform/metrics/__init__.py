@@ -1,1 +1,1 @@
-"""What is measured: event tables, metrics, dimensions and the queries composed from them. Pure; nothing here runs a query."""
+"""What is measured: event tables, metrics, dimensions, and the queries composed from them. Nothing here runs one."""

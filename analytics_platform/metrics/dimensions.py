@@ -89,7 +89,7 @@ def check(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:
         seen.add(dimension.name)
         missing = [a for a in dimension.attributes if a not in known]
         if missing or not dimension.attributes:
-            raise ValueError(f"dimension {dimension.name!r}: event tables have no attribute {missing or '(none given)'}")
+            raise ValueError(f"dimension {dimension.name!r}: no such attribute of the events: {missing or '(none)'}")
         if not dimension.expression and len(dimension.attributes) != 1:
             raise ValueError(f"dimension {dimension.name!r}: several attributes need an expression")
     return dimensions

@@ -59,7 +59,7 @@ def user_day(
         text_attributes=[a.name for a in wanted if a.kind is Kind.TEXT],
         user_day_metrics=columns,
         own_counts=[m for m in columns if isinstance(m, Count) and m.source is not Source.RECEIVED],
-        pair_metrics=[m for m in columns if m.source is Source.RECEIVED or m in per_user and m.source is Source.SENT],
+        pair_metrics=[m for m in columns if m.source is Source.RECEIVED or (m in per_user and m.source is Source.SENT)],
         pair_distinct=[m for m in per_user if m.source is not Source.FEED],
         feed_distinct=[m for m in per_user if m.source is Source.FEED],
         gaps=len(holes),
@@ -71,7 +71,6 @@ def event_totals(day: date, zone: ZoneInfo, metrics: Iterable[Metric] = METRICS)
     window = day_window(day, zone)
     counts = [m for m in metrics if isinstance(m, Count)]
     return compose("event_totals", {"day_start": window.start, "day_end": window.end}, counts=counts)
-
 
 
 def stored_totals(day: date, metrics: Iterable[Metric] = METRICS) -> Query:

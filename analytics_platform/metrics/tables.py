@@ -33,9 +33,7 @@ class ResultTable:
     columns: tuple[tuple[str, Type], ...]
 
 
-def user_day_table(
-    metrics: Iterable[Metric] = METRICS, dimensions: Iterable[Dimension] = DIMENSIONS
-) -> ResultTable:
+def user_day_table(metrics: Iterable[Metric] = METRICS, dimensions: Iterable[Dimension] = DIMENSIONS) -> ResultTable:
     """facts/user_day, one row per user and day with any event."""
     kinds = {Kind.TEXT: Type.TEXT, Kind.INT8: Type.SMALL, Kind.INT16: Type.SMALL}
     return ResultTable(

@@ -7,7 +7,6 @@ results are computed in memory first and then written in a transaction of millis
 growing, jittered pauses; a gate (a lock file beside the database) keeps a stream of readers from starving a writer.
 """
 
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ _RESULT_TYPES = {t: ("UINTEGER" if t is Type.USER else t.value) for t in Type}
 
 # One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
 _COMPUTED, _LOADED = "computed_days", "loaded_days"
+_WITHIN = "time >= $start AND time < $end"
 _UTC_NOW = "make_timestamp(epoch_us(now()))"
 
 
@@ -112,12 +112,10 @@ class DuckDBWarehouse:
                 _run(con, Query(query.name, f"CREATE TEMP TABLE {staged} AS {query.sql}", query.params))
             try:
                 with self._open(write="results") as con, _transaction(con):
-                    con.execute(f'DELETE FROM results."{table.name}" WHERE event_date = $day', {"day": day})  # noqa: S608
+                    con.execute(f'DELETE FROM results."{table.name}" WHERE event_date = $day', {"day": day})
                     # Explicit columns on both sides: a table that grew a column keeps its old order.
-                    con.execute(
-                        f'INSERT INTO results."{table.name}" ({columns}) SELECT {columns} FROM {staged}'  # noqa: S608
-                    )
-                    counted = con.execute(f"SELECT count(*) FROM {staged}").fetchone()  # noqa: S608
+                    con.execute(f'INSERT INTO results."{table.name}" ({columns}) SELECT {columns} FROM {staged}')
+                    counted = con.execute(f"SELECT count(*) FROM {staged}").fetchone()
                     written = int(counted[0]) if counted else 0
                     con.execute(
                         f"INSERT OR REPLACE INTO results.{_COMPUTED} SELECT $table, $day, $rows, {_UTC_NOW}",
@@ -138,19 +136,22 @@ class DuckDBWarehouse:
     ) -> list[Loaded]:
         """See the port. Batches go to a scratch file first, so memory stays bounded and the lock short."""
         self.prepare()
-        staging = self.scratch / f"load-{os.getpid()}-{uuid4().hex[:8]}.duckdb"
         with self._guard:
             con = self._connection()
-            con.execute(f"ATTACH {_quoted(staging)} AS staging")
+            # In memory, spilling to the scratch folder beyond memory_limit: a file would be written twice, log and all.
+            con.execute("ATTACH ':memory:' AS staging")
             try:
                 for load in loads:
                     self._stage(con, load)
-                with self._open(write="events"), _transaction(con):
-                    return [self._store(con, load.table, zone, append, progress) for load in loads]
+                counted = [(load.table, self._staged_days(con, load.table, zone)) for load in loads]
+                with self._open(write="events"):
+                    if append:
+                        for table, rows in counted:
+                            self._stage_stored(con, table, rows, zone)
+                    with _transaction(con):
+                        return [self._store(con, table, rows, zone, progress) for table, rows in counted]
             finally:
                 con.execute("DETACH staging")
-                for leftover in (staging, staging.with_name(staging.name + ".wal")):
-                    leftover.unlink(missing_ok=True)
 
     # ------------------------------------------------------------- loading
 
@@ -162,47 +163,56 @@ class DuckDBWarehouse:
         columns = ", ".join(f'"{c.name}"' for c in load.table.columns)
         for batch in load.batches:
             con.register("incoming", pa.Table.from_batches([batch]))
-            con.execute(f'INSERT INTO staging."{load.table.name}" SELECT {columns} FROM incoming')  # noqa: S608
+            con.execute(f'INSERT INTO staging."{load.table.name}" SELECT {columns} FROM incoming')
             con.unregister("incoming")
+
+    def _staged_days(self, con: duckdb.DuckDBPyConnection, table: EventTable, zone: ZoneInfo) -> dict[date, int]:
+        """The local days that occur in the staged rows, with their number of rows."""
+        staged = f'staging."{table.name}"'
+        span = con.execute(f"SELECT min(time), max(time) FROM {staged}").fetchone()
+        if not span or span[0] is None:
+            return {}
+        rows: dict[date, int] = {}
+        for day in days(local_day(span[0], zone), local_day(span[1], zone)):
+            counted = con.execute(f"SELECT count(*) FROM {staged} WHERE {_WITHIN}", _window(day, zone)).fetchone()
+            if counted and counted[0]:
+                rows[day] = int(counted[0])
+        return rows
+
+    def _stage_stored(
+        self, con: duckdb.DuckDBPyConnection, table: EventTable, rows: dict[date, int], zone: ZoneInfo
+    ) -> None:
+        """Add what the warehouse has of those days to the staged rows, so that the day is rewritten sorted."""
+        columns = ", ".join(f'"{c.name}"' for c in table.columns)
+        for day in rows:
+            con.execute(
+                f'INSERT INTO staging."{table.name}" SELECT {columns} FROM events."{table.name}" WHERE {_WITHIN}',
+                _window(day, zone),
+            )
 
     def _store(
         self,
         con: duckdb.DuckDBPyConnection,
         table: EventTable,
+        rows: dict[date, int],
         zone: ZoneInfo,
-        append: bool,
         progress: Callable[[str, int, int], None] | None,
     ) -> Loaded:
-        name = f'"{table.name}"'
+        """Replace those days by the staged rows; part of the caller's transaction."""
         columns = ", ".join(f'"{c.name}"' for c in table.columns)
-        span = con.execute(f"SELECT min(time), max(time) FROM staging.{name}").fetchone()  # noqa: S608
-        if not span or span[0] is None:
-            return Loaded(table, 0, ())
-        candidates = list(days(local_day(span[0], zone), local_day(span[1], zone)))
-        total, written = 0, []
-        for done, day in enumerate(candidates, start=1):
-            window = day_window(day, zone)
-            within = {"start": window.start, "end": window.end}
-            where = "time >= $start AND time < $end"
-            counted = con.execute(f"SELECT count(*) FROM staging.{name} WHERE {where}", within).fetchone()  # noqa: S608
-            if counted and counted[0]:
-                new = f"SELECT {columns} FROM staging.{name} WHERE {where}"  # noqa: S608
-                old = f"SELECT {columns} FROM events.{name} WHERE {where}"  # noqa: S608
-                rows = f"{old} UNION ALL {new}" if append else new
-                # The day is rewritten sorted even when added to: an unsorted day costs every later scan.
-                con.execute(f"CREATE OR REPLACE TEMP TABLE one_day AS SELECT * FROM ({rows}) ORDER BY time", within)  # noqa: S608
-                con.execute(f"DELETE FROM events.{name} WHERE {where}", within)  # noqa: S608
-                con.execute(f"INSERT INTO events.{name} ({columns}) SELECT {columns} FROM one_day")  # noqa: S608
-                con.execute("DROP TABLE one_day")
-                con.execute(
-                    f"INSERT OR REPLACE INTO events.{_LOADED} SELECT $table, $day, $rows, {_UTC_NOW}",
-                    {"table": table.name, "day": day, "rows": int(counted[0])},
-                )
-                total += int(counted[0])
-                written.append(day)
+        for done, (day, count) in enumerate(rows.items(), start=1):
+            con.execute(f'DELETE FROM events."{table.name}" WHERE {_WITHIN}', _window(day, zone))
+            con.execute(
+                f"INSERT OR REPLACE INTO events.{_LOADED} SELECT $table, $day, $rows, {_UTC_NOW}",
+                {"table": table.name, "day": day, "rows": count},
+            )
             if progress:
-                progress(table.name, done, len(candidates))
-        return Loaded(table, total, tuple(written))
+                progress(table.name, done, len(rows))
+        # One sorted insert writes whole row groups straight to the file; an unsorted day costs every later scan.
+        con.execute(
+            f'INSERT INTO events."{table.name}" ({columns}) SELECT {columns} FROM staging."{table.name}" ORDER BY time'
+        )
+        return Loaded(table, sum(rows.values()), tuple(rows))
 
     # ------------------------------------------------------- files and locks
 
@@ -286,10 +296,16 @@ class DuckDBWarehouse:
         gaps: list[tuple[str, str | None, str]] = []
         for table, wanted in columns.items():
             if table not in have:
-                gaps.append((table, None, ", PRIMARY KEY (table_name, event_date)" if table in (_COMPUTED, _LOADED) else ""))
+                keyed = table in (_COMPUTED, _LOADED)
+                gaps.append((table, None, ", PRIMARY KEY (table_name, event_date)" if keyed else ""))
             else:
                 gaps += [(table, c, t) for c, t in wanted if c not in have[table]]
         return gaps
+
+
+def _window(day: date, zone: ZoneInfo) -> dict[str, object]:
+    window = day_window(day, zone)
+    return {"start": window.start, "end": window.end}
 
 
 def _ledger_ddl(moment: str) -> list[tuple[str, str]]:

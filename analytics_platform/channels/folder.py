@@ -1,0 +1,161 @@
+"""Messages as files in a folder: the dry run, and a way out that needs no network.
+
+Belongs here: file names and the one-step replacement of a delivery's folder. Does not: what the messages say.
+"""
+
+import html
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from analytics_platform.channels.base import Outcome, Receipt
+from analytics_platform.messages import Album, Document, Message, Picture, Text
+
+_UNSAFE = re.compile(r"[^\w.\- ]+")
+# File systems allow 255 bytes a name; the number, the kind and ".txt" are added to this.
+_LONGEST_NAME = 180
+_PAGE = """<!doctype html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }}
+main {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
+</style>
+</head>
+<body>
+<main>{body}</main>
+</body>
+</html>
+"""
+
+
+class FolderChannel:
+    """Writes each delivery into `root/<key>/`, numbered in the order of the messages.
+
+    A text becomes `01-text.html` (a whole page) and `01-text.txt`; an album `02-album-1-<file name>` and so on; a
+    document `03-<file name>`. A caption lies beside its file as `<file>.txt`. A later delivery with the same key
+    replaces the folder as a whole, so nothing of the earlier one stays. Keys must not lie inside one another.
+    """
+
+    name = "folder"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
+        """Write all messages, or none of them; the recipient is the folder, the references are the files.
+
+        A folder that cannot be written gives NOT_SENT for every part, with the reason; nothing is raised for it.
+        ValueError if `key` names no folder.
+        """
+        names = [safe_name(part) for part in key.split("/") if part.strip()]
+        if not names:
+            raise ValueError("a delivery's key must not be empty")
+        if not messages:
+            return []
+        folder = self._root.joinpath(*names)
+        parts = [_part(place, message) for place, message in enumerate(messages, start=1)]
+        try:
+            written = self._replace(folder, messages, title=key)
+        except OSError as error:
+            reason = f"The folder {folder} cannot be written: {error.strerror or error}."
+            return [Receipt(self.name, str(folder), part, Outcome.NOT_SENT, reason) for part in parts]
+        return [
+            Receipt(self.name, str(folder), part, Outcome.SENT, references=tuple(str(folder / name) for name in files))
+            for part, files in zip(parts, written, strict=True)
+        ]
+
+    def _replace(self, folder: Path, messages: Sequence[Message], *, title: str) -> list[list[str]]:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise OSError("there is a file of that name")
+        if folder.exists() and any(entry.is_dir() for entry in folder.iterdir()):
+            # What this channel writes is flat: a folder inside belongs to somebody else.
+            raise OSError("it holds other folders and is therefore not replaced")
+        # Beside the target, not in the system's temporary folder: only within one file system is a rename one step.
+        fresh = folder.with_name(f".{folder.name}.{uuid4().hex}.new")
+        fresh.mkdir()
+        try:
+            written = [_write(fresh, place, message, title=title) for place, message in enumerate(messages, start=1)]
+            _swap(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return written
+
+
+def safe_name(name: str) -> str:
+    """A file or folder name without separators, control signs or leading dots, short enough for any file system."""
+    cleaned = _UNSAFE.sub("_", name).strip(" .") or "_"
+    stem, dot, suffix = cleaned.rpartition(".")
+    if not dot or len(suffix) > 10:
+        stem, dot, suffix = cleaned, "", ""
+    room = _LONGEST_NAME - len((dot + suffix).encode())
+    return stem.encode(errors="replace")[:room].decode(errors="ignore") + dot + suffix
+
+
+def _part(place: int, message: Message) -> str:
+    match message:
+        case Text():
+            return f"{place} text"
+        case Album():
+            return f"{place} album"
+        case Document():
+            return f"{place} document {message.filename}"
+
+
+def _write(folder: Path, place: int, message: Message, *, title: str) -> list[str]:
+    match message:
+        case Text():
+            page = _PAGE.format(title=html.escape(title), body=message.html)
+            files = {f"{place:02d}-text.html": _bytes(page), f"{place:02d}-text.txt": _bytes(f"{message.plain}\n")}
+        case Album():
+            files = {}
+            for number, picture in enumerate(message.pictures, start=1):
+                files |= _with_caption(f"{place:02d}-album-{number}-{safe_name(picture.filename)}", picture)
+        case Document():
+            files = _with_caption(f"{place:02d}-{safe_name(message.filename)}", message)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return list(files)
+
+
+def _with_caption(name: str, file: Picture | Document) -> dict[str, bytes]:
+    files = {name: file.content}
+    if file.caption:
+        files[f"{name}.txt"] = _bytes(f"{file.caption}\n")
+    return files
+
+
+def _bytes(text: str) -> bytes:
+    # Half a surrogate pair, as broken names have it, must not lose a report.
+    return text.encode(errors="replace")
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    # A directory cannot be renamed onto a filled one, so the old one steps aside first. Should another process put
+    # its own version there in between, the next round moves that one aside: the last writer wins, whole.
+    rounds = 5
+    for attempt in range(rounds):
+        old = folder.with_name(f".{folder.name}.{uuid4().hex}.old")
+        try:
+            folder.rename(old)
+        except FileNotFoundError:
+            moved = False
+        else:
+            moved = True
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if moved and not folder.exists():
+                old.rename(folder)
+            if attempt == rounds - 1 or not folder.exists():
+                raise
+        else:
+            return
+        finally:
+            shutil.rmtree(old, ignore_errors=True)

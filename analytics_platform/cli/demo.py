@@ -1,0 +1,71 @@
+"""`demo`: from simulated events to a delivered report, in one command."""
+
+from datetime import timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from analytics_platform.cli.console import Failure, out, show_table
+from analytics_platform.cli.context import Context, HomeOption, begin, run_days
+from analytics_platform.cli.events import load_events, write_events
+from analytics_platform.cli.reports import deliver_feed_report
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
+from analytics_platform.metrics.slices import slices_between
+from analytics_platform.queries import compose
+
+_SHOWN = (
+    "event_date",
+    "dimension",
+    "dimension_value",
+    "views",
+    "likes",
+    "messages_received",
+    "messages_sent",
+    "users_received",
+    "users_sent",
+    "active_users",
+    "ctr",
+)
+
+
+def demo(
+    days: Annotated[int, typer.Option(help="Days of events, ending yesterday.", min=9, max=400)] = 60,
+    users: Annotated[int, typer.Option(help="Size of the population.", min=50)] = 14_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events.", min=0)] = 1,
+    home: HomeOption = None,
+) -> None:
+    """Generate events, load them, compute every day, build the feed report of yesterday and deliver it to a folder.
+
+    Example: `analytics-platform demo --days 60 --home /tmp/demo`
+    """
+    from analytics_platform.defs.schedules import METRICS_JOB
+
+    context = begin(home)
+    _refuse_real_events(context)
+    events = context.home.path / "generated"
+    out.print(write_events(context, events, days=days, users=users, seed=seed), markup=False)
+    sources = [(t, [events / t.name]) for t in (FEED_ACTIONS, MESSAGE_ACTIONS)]
+    load_events(context, sources, ZoneInfo("UTC"))
+    context = begin(context.home.path)  # loading has set START_DATE
+    last = context.today - timedelta(days=1)
+    run_days(context, METRICS_JOB, context.today - timedelta(days=days), last)
+    out.print()
+    deliver_feed_report(context, last, dry_run=True)
+    rows = context.warehouse().rows(slices_between(last, last))
+    shown = [r for r in rows if r["dimension"] in ("os", "gender", "age_group", "source", "total")]
+    out.print()
+    show_table([{n: r[n] for n in _SHOWN} for r in shown], title=f"metrics/daily_slices, {last} (of {len(rows)} rows)")
+    where = "" if home is None else f" --home {context.home.path}"
+    out.print(f"\nAll of it: analytics-platform slices --from {last} --to {last}{where}", markup=False)
+    serve = f"make serve, or analytics-platform serve{where}"
+    out.print(f"The UI:    {serve}, then open http://127.0.0.1:3000", markup=False)
+
+
+def _refuse_real_events(context: Context) -> None:
+    """Never mix simulated events into somebody's own."""
+    if (context.home.path / "generated").exists() or not context.home.events.exists():
+        return
+    warehouse = context.warehouse()
+    if any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in (FEED_ACTIONS, MESSAGE_ACTIONS)):
+        raise Failure(f"{context.home.path} holds events of yours; give the demo another home: --home DIR")

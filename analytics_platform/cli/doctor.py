@@ -1,0 +1,146 @@
+"""`doctor`: settings, connections and data, what is missing, and the remedy for each."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Literal
+
+import typer
+
+from analytics_platform.cli.console import out
+from analytics_platform.cli.context import Context, HomeOption, begin
+from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.tables import FEED_DAILY
+from analytics_platform.metrics.windows import days, local_day
+from analytics_platform.queries import compose
+from analytics_platform.settings import Settings
+from analytics_platform.warehouses.base import WarehouseError
+
+_SIGNS = {"ok": "[green]ok     [/green]", "note": "[yellow]note   [/yellow]", "problem": "[red]PROBLEM[/red]"}
+_ENOUGH_DISK = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how it is, and the remedy when it is not well."""
+
+    state: Literal["ok", "note", "problem"]
+    what: str
+    remedy: str = ""
+
+
+def doctor(home: HomeOption = None) -> None:
+    """Check settings, warehouse, data and delivery; say what is missing and what to do. Exit code 1 on a problem.
+
+    Example: `analytics-platform doctor`
+    """
+    context = begin(home)
+    problems = 0
+    for finding in (*_settings(context), *_disk(context), *_data(context), *_delivery(context)):
+        out.print(_SIGNS[finding.state], end=" ")
+        out.print(finding.what, markup=False)
+        if finding.remedy:
+            out.print(f"        -> {finding.remedy}", markup=False)
+        problems += finding.state == "problem"
+    if problems:
+        raise typer.Exit(1)
+
+
+def _settings(context: Context) -> Iterator[Finding]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("dagster", "duckdb"))
+    yield Finding("ok", f"analytics-platform {version('analytics-platform')}, Python {python}, {versions}")
+    settings = context.settings
+    yield Finding(
+        "ok",
+        f"settings: TIMEZONE {settings.timezone}, LOCALE {settings.locale}, START_DATE {settings.start_date}, "
+        f"reports at {settings.report_time:%H:%M}",
+    )
+    if "timezone" not in settings.model_fields_set:
+        yield Finding("note", "TIMEZONE is not set, days are cut in UTC", "set TIMEZONE, for example Europe/Moscow")
+
+
+def _disk(context: Context) -> Iterator[Finding]:
+    path = context.home.path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".doctor"
+        probe.write_text("", "utf-8")
+        probe.unlink()
+    except OSError as error:
+        yield Finding("problem", f"home {path} cannot be written: {error.strerror}", "choose another: --home DIR")
+        return
+    free = shutil.disk_usage(path).free
+    state: Literal["ok", "note"] = "ok" if free > _ENOUGH_DISK else "note"
+    yield Finding(state, f"home {path}, {free / (1 << 30):.1f} GiB free", "" if state == "ok" else "make room")
+
+
+def _data(context: Context) -> Iterator[Finding]:
+    try:
+        warehouse = context.warehouse()
+        yield Finding("ok", f"warehouse {context.home.events.name} and {context.home.results.name} open")
+        for table in EVENT_TABLES:
+            [row] = warehouse.rows(compose("event_span", table=table.name))
+            last = row["last_time"]
+            if not isinstance(last, datetime):
+                option = "--feed" if table.name.startswith("feed") else "--messages"
+                remedy = f"analytics-platform load {option} FILE, or analytics-platform demo"
+                yield Finding("note", f"{table.name} is empty", remedy)
+                continue
+            day = local_day(last, context.settings.zone)
+            yield Finding("ok", f"{table.name}: {row['rows']:,} rows, last event {last:%Y-%m-%d %H:%M} UTC")
+            yesterday = context.today - timedelta(days=1)
+            if day < yesterday:
+                yield Finding("note", f"{table.name} ends on {day}, yesterday is {yesterday}", "load newer files")
+        yield from _results(context)
+    except WarehouseError as error:
+        yield Finding("problem", str(error))
+
+
+def _results(context: Context) -> Iterator[Finding]:
+    first, last = context.settings.start_date, context.today - timedelta(days=1)
+    warehouse = context.warehouse()
+    computed = warehouse.computed_days(FEED_DAILY, first, last)
+    changed = sorted(set(computed) - set(warehouse.current_days(FEED_DAILY, first, last)))
+    total = sum(1 for _ in days(first, last))
+    yield Finding(
+        "ok" if computed else "note",
+        f"results: {len(computed)} of {total} days since {first} computed",
+        "" if computed else f"analytics-platform materialize --from {first} --to {last}",
+    )
+    if changed:
+        yield Finding(
+            "note",
+            f"{len(changed)} computed days have had their events loaded again since",
+            f"analytics-platform materialize --from {changed[0]} --to {changed[-1]}",
+        )
+
+
+def _delivery(context: Context) -> Iterator[Finding]:
+    settings: Settings = context.settings
+    if settings.delivers_to == "folder":
+        missing = [
+            name
+            for name, value in (
+                ("TELEGRAM_BOT_TOKEN", settings.telegram_bot_token),
+                ("TELEGRAM_CHAT_IDS", settings.telegram_chat_ids),
+            )
+            if not value
+        ]
+        remedy = f"for Telegram set {' and '.join(missing)} (docs/telegram.md)" if missing else ""
+        yield Finding("ok", f"reports go to the folder {context.home.outbox}", remedy)
+        return
+    from analytics_platform.channels.base import ChannelError
+    from analytics_platform.defs.resources import configured_channels
+
+    try:
+        [channel] = configured_channels(context.home, settings)
+        from analytics_platform.channels.telegram import TelegramChannel
+
+        if isinstance(channel, TelegramChannel):
+            yield Finding("ok", f"Telegram: bot {channel.check()}, {len(settings.telegram_chat_ids)} chats")
+    except (ChannelError, ValueError) as error:
+        yield Finding("problem", f"Telegram: {error}", "docs/telegram.md")

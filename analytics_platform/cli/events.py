@@ -1,0 +1,169 @@
+"""`generate` and `load`: events into files, and files into the warehouse."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import typer
+
+from analytics_platform.cli.console import Failure, err, out, stage
+from analytics_platform.cli.context import Context, HomeOption, begin, prepare_dagster
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, EventTable
+from analytics_platform.settings import remember
+from analytics_platform.warehouses.base import EventLoad, Loaded
+
+
+def generate(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the files.", file_okay=False)],
+    days: Annotated[int, typer.Option(help="How many days, ending yesterday.", min=1, max=400)] = 60,
+    users: Annotated[int, typer.Option(help="Size of the population; about a seventh is active on a day.")] = 14_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events.", min=0)] = 1,
+    home: HomeOption = None,
+) -> None:
+    """Write simulated events, with planted incidents and their truth, as Parquet files.
+
+    Example: `analytics-platform generate --days 60 --users 14000 --seed 1 --out events/`
+    """
+    context = begin(home)
+    written = write_events(context, folder, days=days, users=users, seed=seed)
+    out.print(written, markup=False)
+
+
+def write_events(context: Context, folder: Path, *, days: int, users: int, seed: int) -> str:
+    """Simulate the `days` before today in the configured zone; a sentence on what was written."""
+    from analytics_platform.simulate.generator import NotOurFolderError, write
+    from analytics_platform.simulate.scenario import Scenario
+
+    first = context.today - timedelta(days=days)
+    try:
+        scenario = Scenario(first_day=first, days=days, users=users, seed=seed, zone=context.settings.zone)
+        with stage(f"generate {days} days of events", "days") as step:
+            done = write(scenario, folder, lambda k, n, _rows: step(k, n))
+    except (NotOurFolderError, ValueError) as error:
+        raise Failure(str(error)) from None
+    return (
+        f"{done.feed_rows:,} feed events and {done.message_rows:,} messages, "
+        f"{first} to {context.today - timedelta(days=1)}, in {folder}; planted incidents in {done.truth}"
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise typer.BadParameter(f"{name!r} is not an IANA time zone such as Europe/Moscow") from None
+
+
+def load(
+    feed: Annotated[list[Path] | None, typer.Option(help="Feed events: files or folders; repeat for more.")] = None,
+    messages: Annotated[list[Path] | None, typer.Option(help="Messages: files or folders; repeat for more.")] = None,
+    append: Annotated[bool, typer.Option("--append", help="Add to the days instead of replacing them.")] = False,
+    on_error: Annotated[str, typer.Option(help="stop: a bad row loads nothing; skip: load the others.")] = "stop",
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where skipped rows go. Default: rejected_<table>.csv in the home.")
+    ] = None,
+    source_timezone: Annotated[str, typer.Option(help="Zone of times without an offset.")] = "UTC",
+    home: HomeOption = None,
+) -> None:
+    """Load event files (CSV, gzipped CSV, Parquet, folders of them) into the warehouse.
+
+    Every local day found in the files replaces that day of its table, all in one transaction.
+
+    Example: `analytics-platform load --feed feed.csv.gz --messages messages/ --source-timezone Europe/Moscow`
+    """
+    if not feed and not messages:
+        raise typer.BadParameter("name at least one file: --feed FILE or --messages FILE")
+    if on_error not in ("stop", "skip"):
+        raise typer.BadParameter("--on-error is stop or skip")
+    zone = _zone(source_timezone)
+    context = begin(home)
+    chosen = [(t, p) for t, p in ((FEED_ACTIONS, feed), (MESSAGE_ACTIONS, messages)) if p]
+    load_events(
+        context, chosen, zone, append=append, on_error="skip" if on_error == "skip" else "stop", rejects=rejects
+    )
+
+
+def load_events(
+    context: Context,
+    chosen: list[tuple[EventTable, list[Path]]],
+    source_zone: ZoneInfo,
+    *,
+    append: bool = False,
+    on_error: Literal["stop", "skip"] = "stop",
+    rejects: Path | None = None,
+) -> list[Loaded]:
+    """Load the files of each table, say what became of them, and keep START_DATE and the observations true."""
+    from analytics_platform.sources.files import EventReader
+
+    warehouse = context.warehouse()
+    readers = []
+    for table, paths in chosen:
+        target = rejects if rejects and len(chosen) == 1 else _rejects_file(context, table, rejects)
+        readers.append(EventReader(table, paths, source_zone=source_zone, on_error=on_error, rejects=target))
+        readers[-1].check()
+    with stage("load events", "days") as step:
+        loaded = warehouse.load(
+            [EventLoad(r.table, r.batches()) for r in readers],
+            context.settings.zone,
+            append=append,
+            progress=lambda _table, done, total: step(done, total),
+        )
+    for reader, result in zip(readers, loaded, strict=True):
+        summary = reader.summary
+        span = f", {result.days[0]} to {result.days[-1]}" if result.days else ""
+        out.print(f"{summary.table}: {result.rows:,} rows from {summary.files} files{span}", markup=False)
+        if summary.actions:
+            counted = ", ".join(f"{name} {n:,}" for name, n in summary.actions.most_common(10))
+            out.print(f"  actions: {counted}", markup=False)
+        for name, files in sorted(summary.ignored_columns.items()):
+            out.print(f"  column {name} is ignored ({_files(files)})", markup=False)
+        for name, files in sorted(summary.absent_columns.items()):
+            out.print(f"  column {name} is absent, its values are unknown ({_files(files)})", markup=False)
+        for path in summary.skipped_files:
+            out.print(f"  {path} is no event file and was left out", markup=False)
+        if summary.rejected:
+            where = rejects if rejects and len(chosen) == 1 else _rejects_file(context, reader.table, rejects)
+            err.print(f"  {summary.rejected:,} rows were rejected: see {where}", markup=False)
+    _keep_start_date(context, loaded)
+    _observe(context)
+    return loaded
+
+
+def _rejects_file(context: Context, table: EventTable, rejects: Path | None) -> Path:
+    name = f"rejected_{table.name}.csv"
+    return rejects.with_name(f"{rejects.stem}_{table.name}{rejects.suffix}") if rejects else context.home.path / name
+
+
+def _files(paths: tuple[Path, ...]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, first {paths[0]}"
+
+
+def _keep_start_date(context: Context, loaded: list[Loaded]) -> None:
+    """Daily partitions begin with the first day of events, unless START_DATE was chosen and is earlier."""
+    first = min((day for result in loaded for day in result.days), default=None)
+    settings = context.settings
+    if first and ("start_date" not in settings.model_fields_set or first < settings.start_date):
+        remember(context.home, "START_DATE", first.isoformat())
+        from analytics_platform.settings import load_settings
+
+        now = load_settings(context.home).start_date
+        if now > first:
+            err.print(f"START_DATE is {now} in the environment or .env, so days from {first} cannot be materialised")
+
+
+def _observe(context: Context) -> None:
+    """Tell the Dagster instance of this home how far the events reach now."""
+    import dagster as dg
+
+    from analytics_platform.defs.events import observations
+
+    prepare_dagster(context.home)
+    with dg.DagsterInstance.from_config(str(context.home.dagster)) as instance:
+        for observation in observations(context.warehouse(), context.settings):
+            instance.report_runless_asset_event(observation)
+
+
+def as_day(moment: datetime) -> date:
+    """The date typed on the command line."""
+    return moment.date()

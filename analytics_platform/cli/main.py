@@ -1,0 +1,48 @@
+"""The `analytics-platform` command: its verbs and what their failures mean.
+
+Exit codes: 0 done, 1 failed, 2 wrong use.
+"""
+
+import sys
+
+import typer
+
+from analytics_platform.cli import demo, doctor, events, reports, serve, slices
+from analytics_platform.cli.console import Failure, err
+from analytics_platform.settings import SettingsError
+
+app = typer.Typer(
+    name="analytics-platform",
+    help="Product events in; exact sliced metrics, charts and delivered reports out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("generate")(events.generate)
+app.command("load")(events.load)
+app.command("materialize")(slices.materialize)
+app.command("slices")(slices.slices)
+app.add_typer(reports.app, name="report")
+app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
+
+
+def run() -> None:
+    """Entry point of the console script. Known failures are one sentence; an unknown one keeps its traceback."""
+    from analytics_platform.artifacts import ArtifactError
+    from analytics_platform.channels.base import ChannelError
+    from analytics_platform.sources.problems import EventFileError
+    from analytics_platform.warehouses.base import WarehouseError
+
+    known = (Failure, SettingsError, ArtifactError, ChannelError, EventFileError, WarehouseError)
+    try:
+        app()
+    except known as error:
+        err.print("[bold red]Error:[/bold red]", end=" ")
+        err.print(str(error), markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        sys.exit(1)

@@ -1,0 +1,29 @@
+"""`serve`: the Dagster UI and daemon over a home."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from analytics_platform.cli.console import err
+from analytics_platform.cli.context import HomeOption, begin, prepare_dagster
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="Port of the UI.", min=1, max=65535)] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    home: HomeOption = None,
+) -> None:
+    """Run the Dagster UI and the daemon (schedules, sensors) over this home, until Ctrl-C.
+
+    Example: `analytics-platform serve --port 3000`
+    """
+    context = begin(home)
+    prepare_dagster(context.home)
+    context.warehouse()
+    err.print(f"home {context.home.path}; UI on http://{host}:{port}", markup=False)
+    environment = {**os.environ, "DAGSTER_HOME": str(context.home.dagster)}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "analytics_platform.definitions"]
+    # This process becomes Dagster: signals and the exit code are its own.
+    os.execve(sys.executable, [*command, "-h", host, "-p", str(port)], environment)  # noqa: S606
