@@ -15,7 +15,7 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Failure(Exception):
+class JobError(Exception):
     """The job could not be done (exit code 1). The message says why and what to do."""
 
 

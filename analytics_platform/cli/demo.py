@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from analytics_platform.cli.console import Failure, out, show_table
+from analytics_platform.cli.console import JobError, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.events import load_events, write_events
 from analytics_platform.cli.reports import deliver_feed_report
@@ -68,4 +68,4 @@ def _refuse_real_events(context: Context) -> None:
         return
     warehouse = context.warehouse()
     if any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in (FEED_ACTIONS, MESSAGE_ACTIONS)):
-        raise Failure(f"{context.home.path} holds events of yours; give the demo another home: --home DIR")
+        raise JobError(f"{context.home.path} holds events of yours; give the demo another home: --home DIR")

@@ -1,14 +1,14 @@
 """`generate` and `load`: events into files, and files into the warehouse."""
 
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
-from analytics_platform.cli.console import Failure, err, out, stage
-from analytics_platform.cli.context import Context, HomeOption, begin, prepare_dagster
+from analytics_platform.cli.console import JobError, err, out, stage
+from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, EventTable
 from analytics_platform.settings import remember
 from analytics_platform.warehouses.base import EventLoad, Loaded
@@ -41,7 +41,7 @@ def write_events(context: Context, folder: Path, *, days: int, users: int, seed:
         with stage(f"generate {days} days of events", "days") as step:
             done = write(scenario, folder, lambda k, n, _rows: step(k, n))
     except (NotOurFolderError, ValueError) as error:
-        raise Failure(str(error)) from None
+        raise JobError(str(error)) from None
     return (
         f"{done.feed_rows:,} feed events and {done.message_rows:,} messages, "
         f"{first} to {context.today - timedelta(days=1)}, in {folder}; planted incidents in {done.truth}"
@@ -94,6 +94,7 @@ def load_events(
     rejects: Path | None = None,
 ) -> list[Loaded]:
     """Load the files of each table, say what became of them, and keep START_DATE and the observations true."""
+    from analytics_platform.defs.running import record_observations
     from analytics_platform.sources.files import EventReader
 
     warehouse = context.warehouse()
@@ -126,7 +127,7 @@ def load_events(
             where = rejects if rejects and len(chosen) == 1 else _rejects_file(context, reader.table, rejects)
             err.print(f"  {summary.rejected:,} rows were rejected: see {where}", markup=False)
     _keep_start_date(context, loaded)
-    _observe(context)
+    record_observations(context.home, context.settings, warehouse)
     return loaded
 
 
@@ -150,20 +151,3 @@ def _keep_start_date(context: Context, loaded: list[Loaded]) -> None:
         now = load_settings(context.home).start_date
         if now > first:
             err.print(f"START_DATE is {now} in the environment or .env, so days from {first} cannot be materialised")
-
-
-def _observe(context: Context) -> None:
-    """Tell the Dagster instance of this home how far the events reach now."""
-    import dagster as dg
-
-    from analytics_platform.defs.events import observations
-
-    prepare_dagster(context.home)
-    with dg.DagsterInstance.from_config(str(context.home.dagster)) as instance:
-        for observation in observations(context.warehouse(), context.settings):
-            instance.report_runless_asset_event(observation)
-
-
-def as_day(moment: datetime) -> date:
-    """The date typed on the command line."""
-    return moment.date()

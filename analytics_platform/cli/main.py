@@ -8,7 +8,7 @@ import sys
 import typer
 
 from analytics_platform.cli import demo, doctor, events, reports, serve, slices
-from analytics_platform.cli.console import Failure, err
+from analytics_platform.cli.console import JobError, err
 from analytics_platform.settings import SettingsError
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ def run() -> None:
     from analytics_platform.sources.problems import EventFileError
     from analytics_platform.warehouses.base import WarehouseError
 
-    known = (Failure, SettingsError, ArtifactError, ChannelError, EventFileError, WarehouseError)
+    known = (JobError, SettingsError, ArtifactError, ChannelError, EventFileError, WarehouseError)
     try:
         app()
     except known as error:

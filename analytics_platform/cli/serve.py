@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from analytics_platform.cli.console import err
-from analytics_platform.cli.context import HomeOption, begin, prepare_dagster
+from analytics_platform.cli.context import HomeOption, begin
 
 
 def serve(
@@ -19,8 +19,10 @@ def serve(
 
     Example: `analytics-platform serve --port 3000`
     """
+    from analytics_platform.defs.running import prepare_instance
+
     context = begin(home)
-    prepare_dagster(context.home)
+    prepare_instance(context.home)
     context.warehouse()
     err.print(f"home {context.home.path}; UI on http://{host}:{port}", markup=False)
     environment = {**os.environ, "DAGSTER_HOME": str(context.home.dagster)}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analytics_platform.cli.console import Failure, out, show_table
+from analytics_platform.cli.console import JobError, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
 from analytics_platform.metrics.slices import slices_between
@@ -29,13 +29,13 @@ def chosen_days(day: datetime | None, first: datetime | None, last: datetime | N
 
 
 def check_days(context: Context, first: date, last: date) -> None:
-    """Raise Failure unless every day is a partition: not before START_DATE, and over."""
+    """Raise JobError unless every day is a partition: not before START_DATE, and over."""
     if first < context.settings.start_date:
-        raise Failure(
+        raise JobError(
             f"{first} is before START_DATE ({context.settings.start_date}): load events of that day, or set START_DATE"
         )
     if last >= context.today:
-        raise Failure(f"{last} is not over yet: in {context.settings.timezone} it is {context.today}")
+        raise JobError(f"{last} is not over yet: in {context.settings.timezone} it is {context.today}")
 
 
 def materialize(
@@ -77,7 +77,7 @@ def slices(
     context = begin(home)
     rows = context.warehouse().rows(slices_between(begin_day, end_day, dimension))
     if not rows:
-        raise Failure(
+        raise JobError(
             f"no slices from {begin_day} to {end_day}: run "
             f"analytics-platform materialize --from {begin_day} --to {end_day}"
         )

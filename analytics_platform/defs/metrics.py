@@ -4,7 +4,7 @@ Belongs here: reading the days of the run, one pure call each, replacing the par
 Does not: SQL, formulas, rules (`metrics/`).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -23,7 +23,7 @@ from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.tables import FEED_DAILY, daily_slices_table, user_day_table
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings
-from analytics_platform.warehouses.base import Warehouse
+from analytics_platform.warehouses.base import Row, Warehouse
 
 USER_DAY = dg.AssetKey(["facts", "user_day"])
 DAILY_SLICES = dg.AssetKey(["metrics", "daily_slices"])
@@ -46,7 +46,7 @@ def metric_assets(
         pool="duckdb",
         description="One row per user and local day with any event: the day's counts, and the attributes of the "
         "user's last event. Users who only received messages take the latest attributes of 30 days, else unknown.",
-        metadata=column_schema(user_days),
+        metadata=column_schema(user_days, metrics, dimensions),
         check_specs=[
             dg.AssetCheckSpec(
                 checks.FACTS_MATCH,
@@ -67,7 +67,7 @@ def metric_assets(
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         days = days_of(context)
         mismatches: dict[date, list[str]] = defaultdict(list)
         unbalanced: dict[date, list[str]] = defaultdict(list)
@@ -99,7 +99,7 @@ def metric_assets(
         pool="duckdb",
         description="Every metric of the catalogue by every dimension and in total, one row per day and value. "
         "Users are exact within a row; never add them up over rows.",
-        metadata=column_schema(slice_table),
+        metadata=column_schema(slice_table, metrics),
         check_specs=[
             dg.AssetCheckSpec(
                 checks.SLICES_ADD_UP,
@@ -125,7 +125,7 @@ def metric_assets(
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         days = days_of(context)
         sums: dict[date, list[str]] = {}
         missing: dict[date, list[str]] = {}
@@ -138,7 +138,8 @@ def metric_assets(
                 missing[day] = slices.null_violations(rows, metrics)
                 metadata = day_metadata(len(rows), query)
                 if done == len(days):
-                    metadata["preview"] = preview(rows)
+                    metadata["preview"] = preview(_overview(rows))
+                    metadata["all_slices"] = dg.MetadataValue.md(markdown(rows))
                 context.add_asset_metadata(metadata, partition_key=day.isoformat())
                 progress.step("metrics/daily_slices", done, len(days))
             totals = warehouse.rows(
@@ -168,7 +169,7 @@ def metric_assets(
         context: dg.AssetExecutionContext,
         warehouse: dg.ResourceParam[Warehouse],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         days = days_of(context)
         with retried_when_transient():
             for done, day in enumerate(days, start=1):
@@ -182,3 +183,12 @@ def metric_assets(
         return dg.MaterializeResult(metadata={"preview": dg.MetadataValue.md(markdown(frame))})
 
     return [user_day, daily_slices, feed_daily]
+
+
+def _overview(rows: Sequence[Row]) -> list[Row]:
+    """The total and the short dimensions first, with the figures that fit a page."""
+    sizes = Counter(row["dimension"] for row in rows)
+    order = sorted(sizes, key=lambda name: (name != TOTAL, sizes[name]))
+    chosen = [row for name in order for row in rows if row["dimension"] == name]
+    names = ("dimension_value", "active_users", "views", "likes", "messages_sent", "ctr")
+    return [{n: row[n] for n in names if n in row} for row in chosen]

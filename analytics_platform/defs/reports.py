@@ -70,7 +70,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         from analytics_platform.charts import feed_daily as chart
 
         for day in days_of(context):
@@ -99,7 +99,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         for day in days_of(context):
             with retried_when_transient():
                 frame = feed_frame(warehouse, day)
@@ -128,7 +128,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
         context: dg.AssetExecutionContext,
         artifacts: dg.ResourceParam[Artifacts],
         channels: dg.ResourceParam[Sequence[Channel]],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         failed: list[Receipt] = []
         failure: delivery.DeliveryError | None = None
         for day in days_of(context):

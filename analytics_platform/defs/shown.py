@@ -4,20 +4,34 @@ Belongs here: turning results into Dagster metadata. Does not: computing any of 
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from analytics_platform.metrics.catalog import Metric
+from analytics_platform.metrics.dimensions import Dimension
 from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.queries import Query
 
-PREVIEW_ROWS = 40
+# The UI shows Markdown in the page up to here, and behind a click beyond.
+_INLINE_CHARACTERS = 1000
+_KEYS = {
+    "event_date": "the local reporting day",
+    "user_id": "the user",
+    "dimension": "what the metrics are sliced by, or total",
+    "dimension_value": "the slice",
+    "attributes_time": "time (UTC) of the event that the attributes were taken from",
+}
 
 
-def column_schema(table: ResultTable) -> dict[str, dg.TableSchema]:
-    """The table's columns, for the asset's page."""
-    return {"dagster/column_schema": dg.TableSchema([dg.TableColumn(n, t.value) for n, t in table.columns])}
+def column_schema(
+    table: ResultTable, metrics: Iterable[Metric] = (), dimensions: Iterable[Dimension] = ()
+) -> dict[str, dg.TableSchema]:
+    """The table's columns and what they mean, for the asset's page."""
+    about = {**_KEYS, **{d.name: d.about for d in dimensions}, **{m.name: m.about for m in metrics}}
+    columns = [dg.TableColumn(name, kind.value, about.get(name)) for name, kind in table.columns]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
 
 
 def day_metadata(rows: int, query: Query) -> dict[str, dg.MetadataValue]:
@@ -33,7 +47,7 @@ def day_metadata(rows: int, query: Query) -> dict[str, dg.MetadataValue]:
     return metadata
 
 
-def markdown(rows: Sequence[Mapping[str, object]], limit: int = PREVIEW_ROWS) -> str:
+def markdown(rows: Sequence[Mapping[str, object]], limit: int = 500) -> str:
     """The first rows as a Markdown table, numbers readable, missing values `n/a`."""
     if not rows:
         return "no rows"
@@ -46,8 +60,11 @@ def markdown(rows: Sequence[Mapping[str, object]], limit: int = PREVIEW_ROWS) ->
 
 
 def preview(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
-    """The first rows, for the asset's page."""
-    return dg.MetadataValue.md(markdown(rows))
+    """As many of the first rows as the UI shows without a click."""
+    count = len(rows)
+    while count > 1 and len(markdown(rows[:count])) >= _INLINE_CHARACTERS:
+        count -= 1
+    return dg.MetadataValue.md(markdown(rows[:count]))
 
 
 def picture(png: bytes, alternative: str) -> dg.MetadataValue:

@@ -4,6 +4,7 @@ Belongs here: finding the files, the way of a batch through checks, what is told
 Does not: the formats (`delimited`, `parquet`), what a value means (`values`), where the rows go (`warehouses/`).
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ __all__ = ["BadRow", "BadRowError", "EventFileError", "EventReader", "LoadSummar
 BATCH_ROWS: Final = 131_072
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_HIDDEN = (".", "_")
 _ACTION = "action"
 
 # Each column, its place in the file (None: absent), and what its texts came to so far.
@@ -80,12 +82,12 @@ def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     others: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.relative_to(path))]
+            inside = _inside(path)
             wanted = [p for p in inside if p.name.lower().endswith(_TEXT + _PARQUET)]
             if not wanted:
                 raise EventFileError(f"{path} holds no event files; they end in {', '.join(_TEXT + _PARQUET)}")
             files += wanted
-            others += [p for p in inside if p not in set(wanted)]
+            others += [p for p in inside if not p.name.lower().endswith(_TEXT + _PARQUET)]
         elif path.is_file():
             files.append(path)
         elif path.exists():
@@ -100,8 +102,15 @@ def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return files, others
 
 
-def _hidden(inside: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in inside.parts)
+def _inside(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:  # `rglob` would leave out a folder that it may not enter, without a word
+        raise EventFileError(f"{error.filename} cannot be read ({error.strerror}); check its permissions") from error
+
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        found += [Path(root, name) for name in names if not name.startswith(_HIDDEN)]
+    return sorted(path for path in found if path.is_file())
 
 
 def _open(path: Path, table: EventTable) -> _File:

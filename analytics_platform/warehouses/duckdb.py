@@ -5,13 +5,15 @@ Belongs here: everything that is DuckDB's: files, locks, DDL, types. Does not: m
 DuckDB lets one process write a file or many read it, never both. So a file is open only while a statement needs it:
 results are computed in memory first and then written in a transaction of milliseconds. Whoever meets a lock waits with
 growing, jittered pauses; a gate (a lock file beside the database) keeps a stream of readers from starving a writer.
+Threads of one process take turns.
 """
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -23,7 +25,7 @@ from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay,
 
 from analytics_platform.metrics.events import EVENT_TABLES, EventTable, Kind
 from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, Type, daily_slices_table, user_day_table
-from analytics_platform.metrics.windows import day_window, days, local_day
+from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query, compose
 from analytics_platform.warehouses.base import EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
 
@@ -41,6 +43,10 @@ _COMPUTED, _LOADED = "computed_days", "loaded_days"
 _WITHIN = "time >= $start AND time < $end"
 _UTC_NOW = "make_timestamp(epoch_us(now()))"
 
+# One for the process, not one a warehouse: POSIX drops all locks of a process on a file when it closes any descriptor
+# of it, so with two warehouses reading the same file, the first to finish would expose the other to writers.
+_TURN = threading.RLock()
+
 
 @dataclass
 class DuckDBWarehouse:
@@ -56,7 +62,6 @@ class DuckDBWarehouse:
     )
 
     def __post_init__(self) -> None:
-        self._guard = threading.RLock()
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._prepared = False
 
@@ -64,12 +69,14 @@ class DuckDBWarehouse:
 
     def prepare(self) -> None:
         """See the port. Reads first, so that a prepared warehouse is never opened for writing."""
-        with self._guard:
+        with self._turn():
             if self._prepared:
                 return
-            for path in (self.events, self.results):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self.scratch.mkdir(parents=True, exist_ok=True)
+            for folder in (self.events.parent, self.results.parent, self.scratch):
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise WarehouseError(f"the folder {folder} cannot be created: {error.strerror}") from error
             wanted = {"events": self._event_ddl(), "results": self._result_ddl()}
             for name, columns in wanted.items():
                 if self._missing(name, columns):
@@ -107,8 +114,10 @@ class DuckDBWarehouse:
         self.prepare()
         columns = ", ".join(f'"{name}"' for name, _ in table.columns)
         staged = f"staged_{uuid4().hex}"
-        with self._guard:
+        with self._turn():
             with self._open() as con:
+                # The moment of reading, not of writing: events loaded in between make the day outdated.
+                [moment] = con.execute(f"SELECT {_UTC_NOW}").fetchone() or (None,)
                 _run(con, Query(query.name, f"CREATE TEMP TABLE {staged} AS {query.sql}", query.params))
             try:
                 with self._open(write="results") as con, _transaction(con):
@@ -118,8 +127,8 @@ class DuckDBWarehouse:
                     counted = con.execute(f"SELECT count(*) FROM {staged}").fetchone()
                     written = int(counted[0]) if counted else 0
                     con.execute(
-                        f"INSERT OR REPLACE INTO results.{_COMPUTED} SELECT $table, $day, $rows, {_UTC_NOW}",
-                        {"table": table.name, "day": day, "rows": written},
+                        f"INSERT OR REPLACE INTO results.{_COMPUTED} VALUES ($table, $day, $rows, $moment)",
+                        {"table": table.name, "day": day, "rows": written, "moment": moment},
                     )
             finally:
                 if self._engine is not None:
@@ -136,7 +145,7 @@ class DuckDBWarehouse:
     ) -> list[Loaded]:
         """See the port. Batches go to a scratch file first, so memory stays bounded and the lock short."""
         self.prepare()
-        with self._guard:
+        with self._turn(), _said("loading events"):
             con = self._connection()
             # In memory, spilling to the scratch folder beyond memory_limit: a file would be written twice, log and all.
             con.execute("ATTACH ':memory:' AS staging")
@@ -169,11 +178,11 @@ class DuckDBWarehouse:
     def _staged_days(self, con: duckdb.DuckDBPyConnection, table: EventTable, zone: ZoneInfo) -> dict[date, int]:
         """The local days that occur in the staged rows, with their number of rows."""
         staged = f'staging."{table.name}"'
-        span = con.execute(f"SELECT min(time), max(time) FROM {staged}").fetchone()
-        if not span or span[0] is None:
-            return {}
+        # A day in UTC touches at most two local ones. One misdated event would make walking from first to last long.
+        dates = [d for (d,) in con.execute(f"SELECT DISTINCT CAST(time AS DATE) FROM {staged}").fetchall()]
+        near = {d + timedelta(days=k) for d in dates for k in (-1, 0, 1)}
         rows: dict[date, int] = {}
-        for day in days(local_day(span[0], zone), local_day(span[1], zone)):
+        for day in sorted(near):
             counted = con.execute(f"SELECT count(*) FROM {staged} WHERE {_WITHIN}", _window(day, zone)).fetchone()
             if counted and counted[0]:
                 rows[day] = int(counted[0])
@@ -200,11 +209,13 @@ class DuckDBWarehouse:
     ) -> Loaded:
         """Replace those days by the staged rows; part of the caller's transaction."""
         columns = ", ".join(f'"{c.name}"' for c in table.columns)
-        for done, (day, count) in enumerate(rows.items(), start=1):
+        for done, day in enumerate(rows, start=1):
             con.execute(f'DELETE FROM events."{table.name}" WHERE {_WITHIN}', _window(day, zone))
+            # Counted here: with `append` the day has more rows than the files brought.
             con.execute(
-                f"INSERT OR REPLACE INTO events.{_LOADED} SELECT $table, $day, $rows, {_UTC_NOW}",
-                {"table": table.name, "day": day, "rows": count},
+                f"INSERT OR REPLACE INTO events.{_LOADED} SELECT $table, $day, count(*), {_UTC_NOW} "
+                f'FROM staging."{table.name}" WHERE {_WITHIN}',
+                {"table": table.name, "day": day, **_window(day, zone)},
             )
             if progress:
                 progress(table.name, done, len(rows))
@@ -228,7 +239,7 @@ class DuckDBWarehouse:
     def _open(self, write: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Both files read-only, or the one named by `write` for writing; closed again whatever happens."""
         paths = {"events": self.events, "results": self.results}
-        with self._guard:
+        with self._turn(), _said(f"{'reading' if write is None else 'writing'} {paths[write or 'results'].parent}"):
             con = self._connection()
             attached: list[str] = []
             try:
@@ -241,16 +252,29 @@ class DuckDBWarehouse:
                 for name in attached:
                     con.execute(f"DETACH {name}")
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This thread's turn; an inner call is part of the outer one's."""
+        if not _TURN.acquire(timeout=self.lock_timeout_seconds):
+            raise WarehouseBusyError(
+                f"{self.results} was in use by another thread for {self.lock_timeout_seconds:g} s; "
+                "wait for its work to end or raise LOCK_TIMEOUT_SECONDS"
+            )
+        try:
+            yield
+        finally:
+            _TURN.release()
+
     def _attach(self, con: duckdb.DuckDBPyConnection, name: str, path: Path, *, read_only: bool) -> None:
         mode = " (READ_ONLY)" if read_only else ""
-        gate = FileLock(f"{path}.gate", timeout=self.lock_timeout_seconds, poll_interval=0.005)
+        deadline = time.monotonic() + self.lock_timeout_seconds
         try:
             # A writer waits inside the gate, so readers that come later queue behind it.
-            with gate:
+            with FileLock(f"{path}.gate", timeout=self.lock_timeout_seconds, poll_interval=0.005):
                 for attempt in Retrying(
                     retry=retry_if_exception(_is_lock_conflict),
                     wait=wait_random_exponential(multiplier=0.005, max=0.5),
-                    stop=stop_after_delay(self.lock_timeout_seconds),
+                    stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
                 ):
                     with attempt:
                         con.execute(f"ATTACH {_quoted(path)} AS {name}{mode}")
@@ -259,7 +283,7 @@ class DuckDBWarehouse:
                 f"{path} was kept open by another process for {self.lock_timeout_seconds:g} s; "
                 "close that program (a DuckDB console?) or raise LOCK_TIMEOUT_SECONDS"
             ) from None
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             raise WarehouseError(f"{path} cannot be opened as a DuckDB database: {error}") from error
 
     # -------------------------------------------------------------- schemas
@@ -317,6 +341,15 @@ def _run(con: duckdb.DuckDBPyConnection, query: Query) -> duckdb.DuckDBPyConnect
         return con.execute(query.sql, dict(query.params))
     except duckdb.Error as error:
         raise WarehouseError(f"query {query.name} failed: {error}") from error
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """The engine's own errors (a full disk, no memory left) as one sentence; everything else as it is."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise WarehouseError(f"{what} failed: {error}") from error
 
 
 @contextmanager

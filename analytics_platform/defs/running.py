@@ -1,0 +1,66 @@
+"""Running from outside the UI: the home's Dagster instance, a job in this process, observations after a load.
+
+Belongs here: what the command line needs of Dagster. Does not: jobs and assets themselves.
+"""
+
+import shutil
+from datetime import date
+from importlib import resources
+
+import dagster as dg
+
+from analytics_platform.defs.events import observations
+from analytics_platform.settings import Home, Settings
+from analytics_platform.warehouses.base import Warehouse
+
+
+def prepare_instance(home: Home) -> None:
+    """Make the home's DAGSTER_HOME: a dagster.yaml counts only there."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    target = home.dagster / "dagster.yaml"
+    if not target.exists():
+        with resources.as_file(resources.files("analytics_platform.defs") / "dagster.yaml") as source:
+            shutil.copyfile(source, target)
+
+
+def instance_of(home: Home) -> dg.DagsterInstance:
+    """The home's instance: what is run or recorded here is seen in the UI."""
+    prepare_instance(home)
+    return dg.DagsterInstance.from_config(str(home.dagster))
+
+
+def run_in_process(home: Home, definitions: dg.Definitions, job: str, first: date, last: date) -> list[str]:
+    """Run a job for the days first..last as one run; the reasons why it failed, none when it succeeded."""
+    with instance_of(home) as instance:
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            },
+            # The caller says what failed; the whole log is in the UI.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    return [] if result.success else _reasons(result)
+
+
+def record_observations(home: Home, settings: Settings, warehouse: Warehouse) -> None:
+    """Tell the home's instance how far the events reach now."""
+    with instance_of(home) as instance:
+        for observation in observations(warehouse, settings):
+            instance.report_runless_asset_event(observation)
+
+
+def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+    reasons = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            step = (event.step_key or "a step").replace("__", "/")
+            if data.user_failure_data and data.user_failure_data.description:
+                reasons.append(f"{step}: {data.user_failure_data.description}")
+            elif data.error:
+                cause = data.error.cause or data.error
+                reasons.append(f"{step}: {cause.message.strip()}")
+    return reasons or ["the run failed; see its log in the UI (analytics-platform serve)"]
