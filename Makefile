@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Where everything embedded lives; see `analytics-platform --help`.
-export ANALYTICS_PLATFORM_HOME ?= $(CURDIR)/.analytics_platform
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve doctor test lint format bench constraints clean

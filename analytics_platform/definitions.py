@@ -14,6 +14,7 @@ from analytics_platform.channels.base import Channel
 from analytics_platform.defs import events, metrics, partitions, reports, resources, schedules
 from analytics_platform.metrics import catalog, dimensions
 from analytics_platform.settings import Home, Settings, home_folder, load_settings
+from analytics_platform.warehouses.base import Warehouse
 
 # Backfill policies are "beta" in Dagster 1.13; the version is pinned, so the notice tells nothing new.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -23,6 +24,7 @@ def build_definitions(
     home: Home | None = None,
     settings: Settings | None = None,
     *,
+    warehouse: Warehouse | None = None,
     channels: Sequence[Channel] | None = None,
     progress: resources.Progress | None = None,
     catalogue: Sequence[catalog.Metric] = catalog.METRICS,
@@ -43,7 +45,7 @@ def build_definitions(
         schedules=schedules.schedules(settings, jobs[schedules.DAILY_JOB]),
         sensors=[events.events_sensor(settings)],
         resources={
-            "warehouse": resources.warehouse_resource(home, settings),
+            "warehouse": warehouse or resources.warehouse_resource(home, settings),
             "settings": settings,
             "artifacts": Artifacts(home.artifacts),
             "channels": list(channels) if channels is not None else resources.channels_resource(home, settings),

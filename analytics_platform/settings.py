@@ -94,33 +94,39 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
-    timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="zone of the reporting day")
-    locale: Annotated[str, AfterValidator(_language)] = Field("en", description="language of reports: en or ru")
-    start_date: date = Field(date(2025, 1, 1), description="first daily partition; loading earlier events moves it")
-    report_time: time = Field(time(11, 0), description="when the daily report goes out, in TIMEZONE")
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="zone of the reporting day")
+    locale: Annotated[str, AfterValidator(_language)] = Field(default="en", description="language of reports: en or ru")
+    start_date: date = Field(
+        default=date(2025, 1, 1), description="first daily partition; loading earlier events moves it"
+    )
+    report_time: time = Field(default=time(11, 0), description="when the daily report goes out, in TIMEZONE")
     gender_labels: Annotated[dict[str, str], NoDecode] = Field(
-        {"1": "male", "0": "female"}, description="what the codes in the gender column mean"
+        default={"1": "male", "0": "female"}, description="what the codes in the gender column mean"
     )
     volume_tolerance: float = Field(
-        0.5, gt=0, le=1, description="share by which a day may differ from the same weekday before a warning"
+        default=0.5, gt=0, le=1, description="share by which a day may differ from the same weekday before a warning"
     )
 
     duckdb_memory_limit: Annotated[str, AfterValidator(_duckdb_size)] = Field(
-        "768MB", description="memory of the embedded engine; beyond it, it spills to the home folder"
+        default="768MB", description="memory of the embedded engine; beyond it, it spills to the home folder"
     )
-    duckdb_threads: int = Field(0, ge=0, le=256, description="threads of the embedded engine; 0: one per core")
+    duckdb_threads: int = Field(default=0, ge=0, le=256, description="threads of the embedded engine; 0: one per core")
     lock_timeout_seconds: float = Field(
-        120.0, gt=0, description="how long to wait while another process has the warehouse file open"
+        default=120.0, gt=0, description="how long to wait while another process has the warehouse file open"
+    )
+
+    retry_pause_seconds: int = Field(
+        default=300, ge=0, description="how long a run waits before trying again what only waiting can mend"
     )
 
     delivery_channel: Literal["auto", "folder", "telegram"] = Field(
-        "auto", description="where reports go; auto: Telegram when token and chats are set, else the folder"
+        default="auto", description="where reports go; auto: Telegram when token and chats are set, else the folder"
     )
-    telegram_bot_token: SecretStr | None = Field(None, description="token from @BotFather")
+    telegram_bot_token: SecretStr | None = Field(default=None, description="token from @BotFather")
     telegram_chat_ids: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="chats, separated by commas; chat/topic for a forum topic"
+        default=(), description="chats, separated by commas; chat/topic for a forum topic"
     )
-    telegram_api_url: str | None = Field(None, description="another Bot API server, such as a local one")
+    telegram_api_url: str | None = Field(default=None, description="another Bot API server, such as a local one")
 
     @field_validator("gender_labels", mode="before")
     @classmethod

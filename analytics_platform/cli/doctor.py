@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import typer
@@ -51,8 +51,8 @@ def doctor(home: HomeOption = None) -> None:
 
 def _settings(context: Context) -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
-    versions = ", ".join(f"{name} {version(name)}" for name in ("dagster", "duckdb"))
-    yield Finding("ok", f"analytics-platform {version('analytics-platform')}, Python {python}, {versions}")
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("analytics-platform", "dagster", "duckdb"))
+    yield Finding("ok", f"Python {python}, {versions}")
     settings = context.settings
     yield Finding(
         "ok",
@@ -61,6 +61,13 @@ def _settings(context: Context) -> Iterator[Finding]:
     )
     if "timezone" not in settings.model_fields_set:
         yield Finding("note", "TIMEZONE is not set, days are cut in UTC", "set TIMEZONE, for example Europe/Moscow")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed, run from its folder)"
 
 
 def _disk(context: Context) -> Iterator[Finding]:

@@ -83,11 +83,14 @@ def slices(
         )
     if csv_file:
         draft = csv_file.with_name(f".{csv_file.name}.new")
-        with draft.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        draft.replace(csv_file)
+        try:
+            with draft.open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.DictWriter(stream, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+            draft.replace(csv_file)
+        except OSError as error:
+            raise JobError(f"{csv_file} cannot be written: {error.strerror}") from None
         out.print(f"{len(rows):,} rows in {csv_file}", markup=False)
     else:
         show_table(rows)

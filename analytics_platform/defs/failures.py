@@ -10,15 +10,14 @@ import dagster as dg
 
 from analytics_platform.warehouses.base import WarehouseBusyError
 
-# The two retries and five minutes of the jobs this platform replaces.
-RETRIES, PAUSE_SECONDS = 2, 300
+RETRIES = 2
 
 
 @contextmanager
-def retried_when_transient(pause_seconds: float = PAUSE_SECONDS) -> Iterator[None]:
+def retried_when_transient(pause_seconds: int) -> Iterator[None]:
     """Ask Dagster for another try when only waiting can help; every other error is red at once.
 
-    A wrong query or a missing column fails the same way in five minutes; a locked file does not.
+    A wrong query or a missing column fails the same way later; a locked file does not.
     """
     try:
         yield

@@ -71,7 +71,7 @@ def metric_assets(
         days = days_of(context)
         mismatches: dict[date, list[str]] = defaultdict(list)
         unbalanced: dict[date, list[str]] = defaultdict(list)
-        with retried_when_transient():
+        with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
                 known = warehouse.computed_days(user_days, *facts.lookback(day))
                 query = facts.user_day(day, settings.zone, known, metrics, dimensions)
@@ -129,7 +129,7 @@ def metric_assets(
         days = days_of(context)
         sums: dict[date, list[str]] = {}
         missing: dict[date, list[str]] = {}
-        with retried_when_transient():
+        with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
                 query = slices.daily_slices(day, settings.labels, metrics, dimensions)
                 warehouse.replace_day(slice_table, day, query)
@@ -168,10 +168,11 @@ def metric_assets(
     def feed_daily(
         context: dg.AssetExecutionContext,
         warehouse: dg.ResourceParam[Warehouse],
+        settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult:
         days = days_of(context)
-        with retried_when_transient():
+        with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
                 query = compose("feed_daily", {"event_date": day})
                 rows = warehouse.replace_day(FEED_DAILY, day, query)

@@ -74,7 +74,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
         from analytics_platform.charts import feed_daily as chart
 
         for day in days_of(context):
-            with retried_when_transient():
+            with retried_when_transient(settings.retry_pause_seconds):
                 frame = feed_frame(warehouse, day)
             drawn = chart.draw(frame, Language(settings.locale))
             shown = {
@@ -101,7 +101,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
         artifacts: dg.ResourceParam[Artifacts],
     ) -> dg.MaterializeResult:
         for day in days_of(context):
-            with retried_when_transient():
+            with retried_when_transient(settings.retry_pause_seconds):
                 frame = feed_frame(warehouse, day)
             png, pdf = (artifacts.load(report.NAME, day, f"chart.{kind}") for kind in ("png", "pdf"))
             composed = report.compose(frame, png, pdf, Language(settings.locale))

@@ -230,9 +230,12 @@ class DuckDBWarehouse:
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._engine is None:
             self.scratch.mkdir(parents=True, exist_ok=True)
-            self._engine = duckdb.connect(
-                ":memory:", config={"temp_directory": str(self.scratch / "spill"), **self.config}
-            )
+            own = {
+                "temp_directory": str(self.scratch / "spill"),
+                # Met with a file of another program's, the engine would fetch an extension for it from the network.
+                "autoinstall_known_extensions": "false",
+            }
+            self._engine = duckdb.connect(":memory:", config={**own, **self.config})
         return self._engine
 
     @contextmanager
@@ -266,7 +269,7 @@ class DuckDBWarehouse:
             _TURN.release()
 
     def _attach(self, con: duckdb.DuckDBPyConnection, name: str, path: Path, *, read_only: bool) -> None:
-        mode = " (READ_ONLY)" if read_only else ""
+        mode = "TYPE duckdb, READ_ONLY" if read_only else "TYPE duckdb"
         deadline = time.monotonic() + self.lock_timeout_seconds
         try:
             # A writer waits inside the gate, so readers that come later queue behind it.
@@ -277,7 +280,7 @@ class DuckDBWarehouse:
                     stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
                 ):
                     with attempt:
-                        con.execute(f"ATTACH {_quoted(path)} AS {name}{mode}")
+                        con.execute(f"ATTACH {_quoted(path)} AS {name} ({mode})")
         except (GateTimeout, RetryError):
             raise WarehouseBusyError(
                 f"{path} was kept open by another process for {self.lock_timeout_seconds:g} s; "

@@ -115,6 +115,7 @@ class Oracle:
         feed: Sequence[Mapping[str, Any]],
         messages: Sequence[Mapping[str, Any]],
         zone: ZoneInfo,
+        *,
         metrics: Iterable[PerUser | Users | Quotient] = METRICS,
         attributes: Sequence[str] = ATTRIBUTES,
         slicings: Iterable[Slicing] = SLICINGS,
@@ -125,9 +126,15 @@ class Oracle:
         own = ["user_id", "time", "day", *self._attributes]
         # Receiving is nobody's own event: it tells nothing of the receiver.
         self._own = pd.concat([self._feed[own], self._messages[own]], ignore_index=True)
+        self._days: dict[date, dict[int, Row]] = {}
 
     def user_day(self, day: date) -> dict[int, Row]:
         """The row of each user with an event that day, by user id."""
+        if day not in self._days:
+            self._days[day] = self._users(day)
+        return self._days[day]
+
+    def _users(self, day: date) -> dict[int, Row]:
         messages = self._messages[self._messages["day"] == day]
         sides = {
             FEED: (self._feed[self._feed["day"] == day], "user_id"),
@@ -139,7 +146,7 @@ class Oracle:
         month = (self._own["day"] >= day - timedelta(days=30)) & (self._own["day"] < day)
         known = self._last(active) | self._last(self._own[month & self._own["user_id"].isin(silent)])
         nobody = {a: None if a in NUMBERS else "unknown" for a in self._attributes} | {"attributes_time": None}
-        users = sorted(set(active["user_id"]) | silent)
+        users = sorted(int(user) for user in set(active["user_id"]) | silent)
         counted = {m.name: _per_user(m, *sides[m.side]) for m in self._metrics if isinstance(m, PerUser)}
         return {
             user: {"event_date": day, "user_id": user}
@@ -193,7 +200,7 @@ class Oracle:
 def _per_user(metric: PerUser, rows: Frame, user: str) -> dict[int, int]:
     grouped = rows[metric.keep(rows)].groupby(user)
     numbers = grouped[metric.distinct].nunique() if metric.distinct else grouped.size()
-    return {int(who): int(n) for who, n in numbers.items()}
+    return {int(who): int(n) for who, n in zip(numbers.index, numbers, strict=True)}
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], attributes: Sequence[str], zone: ZoneInfo) -> Frame:

@@ -3,8 +3,8 @@
 Belongs here: making events, running the composed queries, the comparison. Does not: any expected number.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -17,6 +17,8 @@ from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
 from analytics_platform.metrics.events import EVENT_TABLES, EventTable, arrow_schema
 from analytics_platform.metrics.tables import ResultTable, daily_slices_table, user_day_table
 from analytics_platform.queries import Query
+from analytics_platform.simulate.generator import generate
+from analytics_platform.simulate.scenario import Scenario
 from analytics_platform.warehouses.base import EventLoad
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.metrics.oracle import Oracle
@@ -56,6 +58,15 @@ class Events:
     def of(self, table: EventTable) -> list[Row]:
         """The rows of that table."""
         return self.feed if table.name == "feed_actions" else self.messages
+
+
+def simulated(scenario: Scenario) -> Events:
+    """All rows of a scenario."""
+    events = Events()
+    for day in generate(scenario):
+        events.feed.extend(day.feed.to_pylist())
+        events.messages.extend(day.messages.to_pylist())
+    return events
 
 
 class Engine(Protocol):
@@ -115,12 +126,6 @@ class Product:
     zone: ZoneInfo
     metrics: tuple[Metric, ...] = METRICS
     dimensions: tuple[Dimension, ...] = DIMENSIONS
-
-    def with_(self, metrics: Iterable[Metric] = (), dimensions: Iterable[Dimension] = ()) -> "Product":
-        """The same with more entries in the catalogue."""
-        return replace(
-            self, metrics=(*self.metrics, *metrics), dimensions=(*self.dimensions, *dimensions)
-        )
 
     @property
     def tables(self) -> tuple[ResultTable, ResultTable]:

@@ -84,10 +84,11 @@ class ClickHouse:
 
     def put(self, name: str, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows to `events.<table>` or `results.<table>`."""
+        database, table = name.split(".")
         columns = list(self._columns[name])
         values = [[row[column] for column in columns] for row in rows]
         if values:
-            self._client.insert(name.split(".")[1], values, column_names=columns, database=name.split(".")[0])
+            self._client.insert(table, values, column_names=columns, database=database)
 
     def rows(self, query: Query) -> list[Row]:
         """The answer, its `$name` parameters bound by the server."""
@@ -97,7 +98,8 @@ class ClickHouse:
 
 
 def _type(value: object) -> str:
-    """The ClickHouse type of a parameter, from the Python value bound to it. A datetime is a date too: it goes first."""
+    """The ClickHouse type of a parameter, from the Python value bound to it."""
+    # A datetime is a date as well, so it goes first.
     for kind, name in ((datetime, _TIME), (date, "Date"), (str, "String"), (int, "Int64"), (float, "Float64")):
         if isinstance(value, kind):
             return name

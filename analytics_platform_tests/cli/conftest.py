@@ -1,0 +1,104 @@
+"""The command line, run in this process, and a small home prepared once: eight computed days of March 2024.
+
+Belongs here: running verbs, making the home. Does not: assertions on what verbs say.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics_platform.cli import main
+
+FIRST, LAST = date(2024, 3, 1), date(2024, 3, 8)
+FEED_HEADER = "user_id,post_id,action,time,gender,age,country,city,os,source,exp_group\n"
+MESSAGE_HEADER = "user_id,reciever_id,time,source,exp_group,gender,age,country,city,os\n"
+
+
+@dataclass(frozen=True)
+class Done:
+    """One run of the command: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+def feed_csv(first: date = FIRST, days: int = 8) -> str:
+    """On day k (from 0), 3 + k users each view 10 posts and like 2; users alternate between iOS and Android."""
+    lines = [FEED_HEADER]
+    for k in range(days):
+        for user in range(3 + k):
+            for post in range(12):
+                time = datetime(first.year, first.month, first.day, 8) + timedelta(days=k, minutes=user * 12 + post)  # noqa: DTZ001
+                action = "like" if post >= 10 else "view"
+                system = "iOS" if user % 2 else "Android"
+                lines.append(f"{user},{post},{action},{time},{user % 2},{20 + user},Russia,Moscow,{system},ads,1\n")
+    return "".join(lines)
+
+
+def messages_csv(first: date = FIRST, days: int = 8) -> str:
+    """Each day user 1 writes to user 2, and user 2 to user 900, who does nothing else."""
+    rows = [f"{first + timedelta(days=k)} 10:00:00" for k in range(days)]
+    pairs = [(1, 2, 1), (2, 900, 0)]
+    lines = [f"{a},{b},{time},ads,1,{g},2{a},Russia,Moscow,iOS\n" for time in rows for a, b, g in pairs]
+    return MESSAGE_HEADER + "".join(lines)
+
+
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> Done:
+    """Run the console script's own entry point, so that the exit code is the one a shell sees."""
+    monkeypatch.setattr(sys, "argv", ["analytics-platform", *map(str, words)])
+    capsys.readouterr()
+    code: object = 0
+    try:
+        main.run()
+    except SystemExit as end:
+        code = end.code
+    said = capsys.readouterr()
+    return Done(code if isinstance(code, int) else 0, said.out, said.err)
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """`run("load", "--feed", path)` from a folder without a `.env`, on a terminal of 200 columns."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setenv("COLUMNS", "200")
+    # Verbs set these for the processes they start; set here first, they are put back afterwards.
+    monkeypatch.setenv("ANALYTICS_PLATFORM_HOME", "")
+    return lambda *words: command(capsys, monkeypatch, *words)
+
+
+@pytest.fixture(scope="session")
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "feed.csv").write_text(feed_csv(), "utf-8")
+    (folder / "messages.csv").write_text(messages_csv(), "utf-8")
+    home = folder / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in (
+            ("load", "--feed", "feed.csv", "--messages", "messages.csv"),
+            ("materialize", "--from", FIRST, "--to", LAST),
+        ):
+            patch.setattr(sys, "argv", ["analytics-platform", *map(str, words), "--home", str(home)])
+            patch.setenv("ANALYTICS_PLATFORM_HOME", "")
+            try:
+                main.run()
+            except SystemExit as end:
+                assert not end.code
+    return home
+
+
+@pytest.fixture
+def home(_prepared: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared home."""
+    return shutil.copytree(_prepared, tmp_path / "home")

@@ -1,0 +1,238 @@
+"""Every verb's exit codes, help, refusals and what it prints to people and to other programs."""
+
+import csv
+import os
+import re
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics_platform.cli.main import app
+from analytics_platform.metrics.dimensions import DIMENSIONS
+from analytics_platform.warehouses.base import WarehouseBusyError
+from analytics_platform_tests.cli.conftest import FIRST, LAST, Run, feed_csv
+
+VERBS = (
+    ("demo",),
+    ("generate",),
+    ("load",),
+    ("materialize",),
+    ("slices",),
+    ("report", "feed"),
+    ("serve",),
+    ("doctor",),
+)
+SECRET = "1234567890:" + "AAF_never_to_be_seen_0123456789abcdef"
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_shows_an_example(run: Run, verb: tuple[str, ...]) -> None:
+    done = run(*verb, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert f"Example: analytics-platform {' '.join(verb)}" in re.sub(r"\s+", " ", done.out)
+
+
+def test_every_verb_is_tested_here() -> None:
+    named = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    named |= {group.typer_instance.info.name for group in app.registered_groups if group.typer_instance} - {None}
+    assert {verb[0] for verb in VERBS} == {name for name in named if isinstance(name, str)}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("demo --days 8", "--days"),
+        ("generate", "--out"),
+        ("load", "name at least one file"),
+        ("load --feed x.csv --on-error ignore", "--on-error is stop or skip"),
+        ("load --feed x.csv --source-timezone Mars", "'Mars' is not an IANA time zone"),
+        ("materialize", "give either --date D or both --from A and --to B"),
+        ("materialize --from 2024-03-01", "give either"),
+        ("materialize --date 2024-03-01 --to 2024-03-02", "give either"),
+        ("materialize --from 2024-03-02 --to 2024-03-01", "--from 2024-03-02 is after --to 2024-03-01"),
+        ("materialize --date 2024-02-30", "2024-02-30"),
+        ("materialize --date yesterday", "yesterday"),
+        ("slices --from 2024-03-01", "--to"),
+        ("slices --from 2024-03-01 --to 2024-03-01 --dimension colour", "choose one of total, "),
+        ("report weekly", "weekly"),
+        ("report feed --date 1.3.2024", "1.3.2024"),
+        ("serve --port 0", "--port"),
+        ("doctor --fix", "--fix"),
+        ("frobnicate", "frobnicate"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_makes_no_home(run: Run, tmp_path: Path, words: str, said: str) -> None:
+    home = tmp_path / "home"
+    done = run(*words.split(), *(["--home", home] if len(words.split()) > 1 and "weekly" not in words else []))
+    assert done.code == 2, done
+    assert said in re.sub(r"[\s│]+", " ", done.err)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_wrong_setting_stops_every_verb_with_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    needed = {
+        "generate": ["--out", tmp_path / "out"],
+        "load": ["--feed", tmp_path / "feed.csv"],
+        "materialize": ["--date", "2024-03-01"],
+        "slices": ["--from", "2024-03-01", "--to", "2024-03-01"],
+    }
+    monkeypatch.setenv("TIMEZONE", "Mars/Base")
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", SECRET)
+    done = run(*verb, *needed.get(verb[0], []), "--home", tmp_path / "home")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "Error: TIMEZONE: 'Mars/Base' is not an IANA time zone; write one such as Europe/Moscow.\n"
+
+
+# ------------------------------------------------------------- materialize
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--date", FIRST - timedelta(days=1)], "2024-02-29 is before START_DATE (2024-03-01): load events of that day"),
+        (["--date", "2999-01-01"], "2999-01-01 is not over yet: in UTC it is "),
+        (["--from", "2024-03-01", "--to", "2999-01-01"], "2999-01-01 is not over yet"),
+    ],
+)
+def test_days_that_cannot_be_computed_are_refused(run: Run, home: Path, words: list[object], said: str) -> None:
+    done = run("materialize", *words, "--home", home)
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+
+
+def test_materialize_again_replaces(run: Run, home: Path) -> None:
+    before = run("slices", "--from", FIRST, "--to", LAST, "--home", home).out
+
+    done = run("materialize", "--date", LAST, "--home", home)
+
+    assert (done.code, done.out) == (0, f"1 day materialised, {LAST} to {LAST}\n")
+    assert "facts/user_day: 1 days" in done.err
+    assert run("slices", "--from", FIRST, "--to", LAST, "--home", home).out == before
+
+
+# ------------------------------------------------------------------ slices
+
+
+def test_slices_piped_are_tab_separated_and_true(run: Run, home: Path) -> None:
+    done = run("slices", "--from", FIRST, "--to", LAST, "--dimension", "total", "--home", home)
+    rows = list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
+    assert [row["event_date"] for row in rows] == [str(FIRST + timedelta(days=k)) for k in range(8)]
+    # Users 0..k+2 in the feed, and user 900 who only receives.
+    assert [row["active_users"] for row in rows] == [str(4 + k) for k in range(8)]
+    assert [(row["views"], row["likes"]) for row in rows] == [(str(10 * n), str(2 * n)) for n in range(3, 11)]
+    assert {row["ctr"] for row in rows} == {"0.2"}
+    assert done.err == ""
+
+
+def test_slices_as_csv_are_the_same_rows(run: Run, home: Path, tmp_path: Path) -> None:
+    target = tmp_path / "day, with 'quotes'.csv"
+    target.write_text("an earlier export")
+    done = run("slices", "--from", LAST, "--to", LAST, "--csv", target, "--home", home)
+    piped = run("slices", "--from", LAST, "--to", LAST, "--home", home).out.splitlines()
+
+    with target.open(newline="", encoding="utf-8") as stream:
+        exported = list(csv.reader(stream))
+    assert exported == [line.split("\t") for line in piped]
+    assert done.out == f"{len(exported) - 1} rows in {target}\n"
+    assert {row[1] for row in exported[1:]} == {"total", *(d.name for d in DIMENSIONS)}
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == [target.name]
+
+
+def test_slices_that_are_not_there_name_the_remedy(run: Run, home: Path) -> None:
+    done = run("slices", "--from", "2024-04-01", "--to", "2024-04-02", "--home", home)
+    assert (done.code, done.out) == (1, "")
+    assert "run analytics-platform materialize --from 2024-04-01 --to 2024-04-02" in done.err
+
+
+def test_a_csv_that_cannot_be_written_is_one_sentence(run: Run, home: Path, tmp_path: Path) -> None:
+    done = run("slices", "--from", LAST, "--to", LAST, "--csv", tmp_path / "no" / "such" / "x.csv", "--home", home)
+    assert done.code == 1
+    assert re.fullmatch(r"Error: .*x\.csv.*: No such file or directory\n", done.err)
+
+
+# ----------------------------------------------------------- homes, doctor
+
+
+def test_two_homes_share_nothing(run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    (tmp_path / "feed.csv").write_text(feed_csv(date(2023, 5, 1), days=1), "utf-8")
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+    monkeypatch.setenv("ANALYTICS_PLATFORM_HOME", str(home))
+    assert run("load", "--feed", tmp_path / "feed.csv", "--home", other).code == 0
+    assert run("materialize", "--date", "2023-05-01", "--home", other).code == 0
+
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+    monkeypatch.setenv("ANALYTICS_PLATFORM_HOME", str(home))
+    assert run("slices", "--from", "2023-05-01", "--to", "2023-05-01").code == 1
+    monkeypatch.setenv("ANALYTICS_PLATFORM_HOME", str(other))
+    done = run("slices", "--from", "2023-05-01", "--to", "2023-05-01", "--dimension", "total")
+    assert done.out.splitlines()[1].split("\t")[:5] == ["2023-05-01", "total", "total", "30", "6"]
+    assert (other / "settings.env").read_text() == "START_DATE=2023-05-01\n"
+
+
+def test_doctor_tells_what_is_there_and_what_is_not(run: Run, home: Path, tmp_path: Path) -> None:
+    done = run("doctor", "--home", home)
+    assert (done.code, done.err) == (0, "")
+    assert "feed_actions: 624 rows, last event 2024-03-08 10:01 UTC" in done.out
+    assert "results: 8 of " in done.out
+    assert "PROBLEM" not in done.out
+
+    empty = run("doctor", "--home", tmp_path / "new")
+    assert empty.code == 0
+    assert "feed_actions is empty\n        -> analytics-platform load --feed FILE" in empty.out
+
+
+def test_doctor_finds_a_damaged_warehouse_and_a_missing_token(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "events.duckdb").write_text("not a database")
+    monkeypatch.setenv("DELIVERY_CHANNEL", "telegram")
+    done = run("doctor", "--home", home)
+    assert done.code == 1
+    assert f"PROBLEM {home / 'events.duckdb'} cannot be opened as a DuckDB database" in done.out
+    assert "PROBLEM Telegram: DELIVERY_CHANNEL is telegram: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_IDS" in done.out
+
+
+def test_doctor_does_not_say_a_bad_token(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", SECRET.replace(":", " "))
+    monkeypatch.setenv("TELEGRAM_CHAT_IDS", "42")
+    done = run("doctor", "--home", home)
+    assert done.code == 1
+    assert "TELEGRAM_BOT_TOKEN does not look like a token" in done.out
+    assert "never_to_be_seen" not in done.out + done.err
+
+
+def test_a_home_under_a_file_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "feed.csv").write_text(feed_csv(days=1), "utf-8")
+    done = run("load", "--feed", tmp_path / "feed.csv", "--home", tmp_path / "file" / "home")
+    assert done.code == 1
+    assert done.err.startswith("Error: the folder ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_busy_warehouse_is_one_sentence(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from analytics_platform_tests.warehouses.test_duckdb import held
+
+    monkeypatch.setenv("LOCK_TIMEOUT_SECONDS", "0.2")
+    with held(home / "results.duckdb", read_only=False):
+        done = run("materialize", "--date", LAST, "--home", home)
+    assert done.code == 1
+    assert "was kept open by another process for 0.2 s" in done.err
+    assert issubclass(WarehouseBusyError, Exception)
+
+
+def test_serve_becomes_dagster_over_the_home(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda *call: became.append(call))
+    done = run("serve", "--port", "3456", "--home", home)
+    assert done.code == 0
+    [(program, words, environment)] = became
+    assert (program, words[1:3], words[-4:]) == (sys.executable, ["-m", "dagster"], ["-h", "127.0.0.1", "-p", "3456"])
+    assert (environment["DAGSTER_HOME"], environment["ANALYTICS_PLATFORM_HOME"]) == (str(home / "dagster"), str(home))

@@ -1,0 +1,57 @@
+"""A home with ten days of small simulated events, loaded once and copied for every test that writes."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
+from analytics_platform.settings import Home, Settings
+from analytics_platform.simulate.generator import generate
+from analytics_platform.simulate.scenario import Scenario
+from analytics_platform.warehouses.base import EventLoad
+from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+
+FIRST = date(2026, 3, 2)
+DAYS = 10
+LAST = FIRST + timedelta(days=DAYS - 1)
+ZONE = "Europe/Moscow"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A home, its settings and its warehouse."""
+
+    home: Home
+    settings: Settings
+    warehouse: DuckDBWarehouse
+
+
+def place(path: Path) -> Place:
+    """The home at that path with the settings of these tests."""
+    home = Home(path)
+    settings = Settings(timezone=ZONE, start_date=FIRST, retry_pause_seconds=0)
+    return Place(home, settings, DuckDBWarehouse(home.events, home.results, home.scratch))
+
+
+@pytest.fixture(scope="session")
+def loaded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Events only; nothing computed."""
+    made = place(tmp_path_factory.mktemp("home") / "home")
+    days = list(generate(Scenario(first_day=FIRST, days=DAYS, users=200, seed=5, zone=ZoneInfo(ZONE))))
+    loads = [
+        EventLoad(FEED_ACTIONS, [b for d in days for b in d.feed.to_batches()]),
+        EventLoad(MESSAGE_ACTIONS, [b for d in days for b in d.messages.to_batches()]),
+    ]
+    made.warehouse.load(loads, ZoneInfo(ZONE))
+    return made.home.path
+
+
+@pytest.fixture
+def loaded(loaded_home: Path, tmp_path: Path) -> Place:
+    """A copy of the loaded home, to be changed at will."""
+    shutil.copytree(loaded_home, tmp_path / "home")
+    return place(tmp_path / "home")

@@ -1,0 +1,235 @@
+"""Running the graph for real: backfills, reruns, checks that stop a wrong number, deliveries that fail red."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import dagster as dg
+import pytest
+
+from analytics_platform.channels.base import Channel, Outcome, Receipt
+from analytics_platform.definitions import build_definitions
+from analytics_platform.defs.schedules import DAILY_JOB, METRICS_JOB, REPORT_JOB
+from analytics_platform.messages import Album, Document, Message, Text
+from analytics_platform.metrics.slices import slices_between
+from analytics_platform.metrics.tables import ResultTable
+from analytics_platform.queries import Query
+from analytics_platform.warehouses.base import Row, Warehouse, WarehouseBusyError
+from analytics_platform_tests.defs.conftest import DAYS, FIRST, LAST, Place
+
+
+class Recording:
+    """A channel that keeps what it was given and answers as told."""
+
+    name = "recording"
+
+    def __init__(self, outcome: Outcome = Outcome.SENT) -> None:
+        self.outcome = outcome
+        self.sent: list[tuple[str, Sequence[Message]]] = []
+
+    def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
+        """Note the delivery; one receipt a message."""
+        self.sent.append((key, tuple(messages)))
+        return [
+            Receipt(self.name, "somebody", f"{k} part", self.outcome, "" if self.outcome is Outcome.SENT else "why")
+            for k, _ in enumerate(messages, start=1)
+        ]
+
+
+@dataclass
+class Altered:
+    """The real warehouse, except that the events are said to have had one like more."""
+
+    real: Warehouse
+
+    def prepare(self) -> None:
+        self.real.prepare()
+
+    def rows(self, query: Query) -> list[Row]:
+        rows = self.real.rows(query)
+        if query.name == "event_totals":
+            rows[0]["likes"] = int(str(rows[0]["likes"])) + 1
+        return rows
+
+    def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
+        return self.real.computed_days(table, first, last)
+
+    def replace_day(self, table: ResultTable, day: date, query: Query) -> int:
+        return self.real.replace_day(table, day, query)
+
+
+def run(
+    place: Place,
+    job: str,
+    first: date,
+    last: date,
+    *,
+    channels: Sequence[Channel] = (),
+    warehouse: object | None = None,
+) -> dg.ExecuteInProcessResult:
+    """One run over the days, in this process."""
+    definitions = build_definitions(
+        place.home,
+        place.settings,
+        channels=channels,
+        warehouse=warehouse or place.warehouse,  # type: ignore[arg-type]
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        return definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            },
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> set[tuple[str, str]]:
+    """(asset, partition) of every materialisation."""
+    return {
+        (event.asset_key.to_user_string(), str(event.partition))
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
+    }
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed steps say."""
+    texts = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            described = data.user_failure_data.description if data.user_failure_data else None
+            texts.append(described or (data.error.message if data.error else ""))
+    return "\n".join(texts)
+
+
+def test_a_backfill_is_one_run_and_materializes_every_day_of_every_asset(loaded: Place) -> None:
+    result = run(loaded, METRICS_JOB, FIRST, LAST)
+    assert result.success, failure(result)
+    days = [(FIRST + timedelta(days=k)).isoformat() for k in range(DAYS)]
+    assets = ("facts/user_day", "metrics/daily_slices", "frames/feed_daily")
+    assert materialized(result) == {(asset, day) for asset in assets for day in days}
+    passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert passed == {
+        "counts_match_events": True,
+        "messages_received_equal_sent": True,
+        "slices_sum_to_total": True,
+        "no_missing_values": True,
+        "volume_as_usual": passed["volume_as_usual"],
+    }
+
+
+def test_each_day_shows_its_own_rows_and_window(loaded: Place) -> None:
+    result = run(loaded, METRICS_JOB, FIRST, FIRST + timedelta(days=1))
+    shown = {}
+    for event in result.asset_materializations_for_node("facts__user_day"):
+        rows = event.metadata["dagster/row_count"].value
+        shown[event.partition] = (rows, event.metadata["window_start"].value)
+    stored = {
+        day.isoformat(): loaded.warehouse.rows(
+            Query("n", "SELECT count(*) AS n FROM results.user_day WHERE event_date = $d", {"d": day})
+        )[0]["n"]
+        for day in (FIRST, FIRST + timedelta(days=1))
+    }
+    assert {day: rows for day, (rows, _) in shown.items()} == stored
+    # Moscow is three hours ahead of UTC: its 2 March begins on 1 March, 21:00 UTC.
+    assert shown[FIRST.isoformat()][1] == 1772398800.0
+
+
+def test_a_rerun_replaces_and_changes_nothing(loaded: Place) -> None:
+    run(loaded, METRICS_JOB, FIRST, LAST)
+    before = loaded.warehouse.rows(slices_between(FIRST, LAST))
+    assert run(loaded, METRICS_JOB, FIRST + timedelta(days=3), FIRST + timedelta(days=5)).success
+    assert loaded.warehouse.rows(slices_between(FIRST, LAST)) == before
+
+
+def test_a_count_that_differs_from_the_events_stops_everything_behind_it(loaded: Place) -> None:
+    channel = Recording()
+    result = run(loaded, DAILY_JOB, LAST, LAST, channels=[channel], warehouse=Altered(loaded.warehouse))
+    assert not result.success
+    assert {asset for asset, _ in materialized(result)} == {"facts/user_day"}
+    [wrong] = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert wrong.check_name == "counts_match_events"
+    assert wrong.description
+    assert "likes is" in wrong.description
+    assert LAST.isoformat() in wrong.description
+    assert channel.sent == []
+
+
+def test_from_events_to_a_delivered_report(loaded: Place) -> None:
+    run(loaded, METRICS_JOB, FIRST, LAST)
+    channel = Recording()
+    result = run(loaded, DAILY_JOB, LAST, LAST, channels=[channel])
+    assert result.success, failure(result)
+    [(key, messages)] = channel.sent
+    assert key == f"feed_daily/{LAST}"
+    assert [type(m) for m in messages] == [Text, Album, Document]
+    assert isinstance(messages[0], Text)
+    assert "n/a" not in messages[0].plain
+    [receipt] = result.asset_materializations_for_node("deliveries__feed_daily")
+    assert receipt.metadata["recipients"].value == 1
+
+
+def test_days_that_were_never_computed_read_as_not_available(loaded: Place) -> None:
+    channel = Recording()
+    assert run(loaded, DAILY_JOB, LAST, LAST, channels=[channel]).success
+    [(_, messages)] = channel.sent
+    assert isinstance(messages[0], Text)
+    assert messages[0].plain.count("n/a to") == 8
+    assert "nan" not in messages[0].plain.lower()
+    assert "inf" not in messages[0].plain.lower()
+
+
+def test_a_day_without_feed_events_is_refused_and_nothing_is_delivered(loaded: Place) -> None:
+    empty = LAST + timedelta(days=1)
+    channel = Recording()
+    result = run(loaded, DAILY_JOB, empty, empty, channels=[channel])
+    assert not result.success
+    assert f"{empty} has no feed events" in failure(result)
+    assert channel.sent == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.NOT_SENT, Outcome.UNCERTAIN])
+def test_a_delivery_that_is_not_certain_is_red_and_not_repeated(loaded: Place, outcome: Outcome) -> None:
+    channel = Recording(outcome)
+    result = run(loaded, DAILY_JOB, LAST, LAST, channels=[channel])
+    assert not result.success
+    assert len(channel.sent) == 1
+    assert "3 of 3 parts were not delivered for certain" in failure(result)
+    assert ("deliveries/feed_daily", LAST.isoformat()) not in materialized(result)
+
+
+def test_nobody_to_tell_is_a_failure_not_silence(loaded: Place) -> None:
+    result = run(loaded, DAILY_JOB, LAST, LAST, channels=[])
+    assert not result.success
+    assert "nobody was told" in failure(result)
+
+
+def test_only_a_busy_warehouse_asks_for_another_try(loaded: Place) -> None:
+    calls = []
+
+    @dataclass
+    class BusyOnce(Altered):
+        def replace_day(self, table: ResultTable, day: date, query: Query) -> int:
+            calls.append(day)
+            if len(calls) == 1:
+                raise WarehouseBusyError("kept open")
+            return self.real.replace_day(table, day, query)
+
+        def rows(self, query: Query) -> list[Row]:
+            return self.real.rows(query)
+
+    result = run(loaded, METRICS_JOB, FIRST, FIRST, warehouse=BusyOnce(loaded.warehouse))
+    assert result.success, failure(result)
+    assert len(calls) == 4  # the first once more, then slices and frame
+
+
+def test_the_report_is_built_again_without_computing(loaded: Place) -> None:
+    run(loaded, METRICS_JOB, FIRST, LAST)
+    first, second = Recording(), Recording()
+    assert run(loaded, REPORT_JOB, LAST, LAST, channels=[first]).success
+    assert run(loaded, REPORT_JOB, LAST, LAST, channels=[second]).success
+    assert first.sent == second.sent  # to the byte, pictures included

@@ -1,0 +1,169 @@
+"""What each query file is asked in the contract between the engines: one entry a file, several questions an entry.
+
+Belongs here: events and stored rows to ask about, and the questions. Does not: engines, comparison, right answers
+(the tests of each subject know those). To add a query file, add its entry to CASES.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from analytics_platform.metrics import facts, slices
+from analytics_platform.metrics.catalog import METRICS, Count, Distinct, DistinctPerUser, Ratio, Source
+from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
+from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.tables import FEED_DAILY, daily_slices_table, user_day_table
+from analytics_platform.queries import Query, compose
+from analytics_platform.simulate.scenario import Scenario
+from analytics_platform_tests.metrics.product import Events, dates, feed, message, simulated
+from analytics_platform_tests.queries.duck import DuckDB
+
+ZONE = ZoneInfo("Europe/Berlin")
+DAY = date(2026, 3, 29)  # 23 hours
+FIRST = DAY - timedelta(days=3)
+DAYS = dates(FIRST, 5)
+EMPTY = DAY + timedelta(days=9)
+LABELS = Labels({"gender": {"1": "мужчины", "0": "women's; $x {a:String}"}})
+
+# More of everything than the product's own catalogue has, so that every branch of a template is asked.
+MORE_METRICS = (
+    *METRICS,
+    Count("shares", Source.FEED, "", "action = 'share'"),
+    Count("ads_sent", Source.SENT, "", "source = 'ads'"),
+    Count("upward", Source.RECEIVED, "", "user_id < receiver_id"),
+    DistinctPerUser("posts", Source.FEED, "post_id", ""),
+    DistinctPerUser("liked_posts", Source.FEED, "post_id", "", "action = 'like'"),
+    DistinctPerUser("ads_partners", Source.SENT, "receiver_id", "", "source = 'ads' OR age > 30"),
+    Distinct("of_both", "", "feed_actions > 0 AND messages_sent + messages_received > 0"),
+    Ratio("posts_per_user", "posts", "feed_users", ""),
+)
+MORE_DIMENSIONS = (
+    *DIMENSIONS,
+    Dimension("city", ("city",), ""),
+    Dimension("exp_group", ("exp_group",), ""),
+    Dimension("city_os", ("city", "os"), "", "CASE WHEN os <> 'unknown' THEN city || '/' || os END"),
+)
+TABLES = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS), FEED_DAILY)
+
+Questions = Callable[[], list[Query]]
+
+
+def _user_day() -> list[Query]:
+    every = set(dates(DAY - timedelta(days=40), 60))
+    asked = [facts.user_day(day, ZONE, known) for day in (*DAYS, EMPTY) for known in (every, set[date]())]
+    scattered = every - {DAY - timedelta(days=k) for k in (1, 2, 7, 30)}
+    return [
+        *asked,
+        facts.user_day(DAY, ZONE, scattered, MORE_METRICS, MORE_DIMENSIONS),
+        facts.user_day(DAY, ZONE, every, METRICS[:2], DIMENSIONS[2:3]),  # feed alone
+        facts.user_day(DAY, ZONE, every, METRICS[2:6], DIMENSIONS[:1]),  # messages alone
+    ]
+
+
+def _daily_slices() -> list[Query]:
+    return [
+        *(slices.daily_slices(day, labels) for day in (*DAYS, EMPTY) for labels in (LABELS, Labels())),
+        slices.daily_slices(DAY, LABELS, MORE_METRICS, MORE_DIMENSIONS),
+        slices.daily_slices(DAY, LABELS, METRICS[:2], DIMENSIONS[:1]),
+    ]
+
+
+def _slices() -> list[Query]:
+    spans = ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY), (DAYS[-1], DAYS[0]))
+    return [slices.slices_between(a, b, d, MORE_METRICS) for a, b in spans for d in ("", "country", "total", "x' OR 1")]
+
+
+def _ledger(query: str) -> list[Query]:
+    return [
+        compose(query, {"table_name": name, "first_day": a, "last_day": b})
+        for name in ("user_day", "daily_slices", "feed_daily")
+        for a, b in ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY))
+    ]
+
+
+CASES: Mapping[str, Questions] = {
+    "computed_days": lambda: _ledger("computed_days"),
+    "current_days": lambda: _ledger("current_days"),
+    "daily_slices": _daily_slices,
+    "event_span": lambda: [compose("event_span", table=t.name) for t in EVENT_TABLES],
+    "event_totals": lambda: [
+        facts.event_totals(day, ZONE, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)
+    ],
+    "feed_daily": lambda: [compose("feed_daily", {"event_date": day}) for day in (*DAYS, EMPTY)],
+    "feed_frame": lambda: [
+        compose("feed_frame", {"first_day": a, "last_day": b}) for a, b in ((DAYS[0], DAYS[-1]), (EMPTY, EMPTY))
+    ],
+    "slices": _slices,
+    "stored_totals": lambda: [facts.stored_totals(day, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
+    "user_day": _user_day,
+}
+
+# Queries whose rows come in an order that readers rely on.
+ORDERED = frozenset({"feed_frame", "slices"})
+
+
+def events() -> Events:
+    """Simulated days and the rows on which engines differ most easily."""
+    found = simulated(Scenario(FIRST, 5, 100, 8, ZONE, messages_only_days=frozenset({DAY - timedelta(days=1)})))
+    noon = datetime(2026, 3, 29, 10, tzinfo=UTC).replace(tzinfo=None)
+    moment, week = timedelta(microseconds=1), timedelta(days=7)
+    found.feed += [
+        feed(900, noon, os="Android", age=None),
+        feed(900, noon, os="Android", age=7),
+        feed(901, noon, gender=None, age=None, country="unknown"),
+        feed(902, noon + moment, country="日本"),
+        feed(902, noon, country="😀"),
+        feed(903, noon, "share", gender=7, age=-1, country="Côte d’Ivoire"),
+        feed(904, noon - week, age=None, os="unknown"),
+        feed(905, noon - week, gender=None),
+        feed(905, noon - week, gender=0, country="Åland"),
+        feed(906, noon - timedelta(days=31)),
+        feed(4_294_967_295, noon, post=4_294_967_295, age=32767),
+        *(feed(910 + n, datetime(2026, 3, 28, 23) + n * moment) for n in (-1, 0)),  # noqa: DTZ001
+        *(feed(920 + n, datetime(2026, 3, 29, 22) + n * moment) for n in (-1, 0)),  # noqa: DTZ001
+    ]
+    found.messages += [
+        *(message(900, n, noon, os="iOS") for n in range(900, 908)),
+        *(message(903, 4_294_967_295, noon + n * moment, source="unknown") for n in range(3)),
+        message(907, 904, noon - week, age=50),
+    ]
+    return found
+
+
+@dataclass
+class Stored:
+    """Rows of result tables and ledgers, by table name with its database."""
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def stored(engine: DuckDB) -> Stored:
+    """Result tables of DAYS, computed on an engine that holds the events, and ledgers that tell of reloads."""
+    known: set[date] = set()
+    for day in DAYS:
+        engine.write(TABLES[0], facts.user_day(day, ZONE, known, MORE_METRICS, MORE_DIMENSIONS))
+        engine.write(TABLES[1], slices.daily_slices(day, LABELS, MORE_METRICS, MORE_DIMENSIONS))
+        engine.write(FEED_DAILY, compose("feed_daily", {"event_date": day}))
+        known.add(day)
+    found = Stored()
+    for table in TABLES:
+        name = f"results.{table.name}"
+        found.rows[name] = engine.rows(Query("stored", f"SELECT * FROM {name}"))
+    noon = datetime(2026, 4, 1, 12, tzinfo=UTC).replace(tzinfo=None)
+
+    def ledger(moment: str, names: tuple[str, ...], days: list[date], late: int) -> list[dict[str, Any]]:
+        return [
+            {"table_name": name, "event_date": day, "rows": 5, moment: noon + timedelta(microseconds=k - late)}
+            for name in names
+            for k, day in enumerate(days)
+        ]
+
+    found.rows["results.computed_days"] = ledger("computed_at", ("user_day", "daily_slices"), DAYS, 0)
+    # Before, at and after the moment of computing; and only half of the days known as loaded.
+    found.rows["events.loaded_days"] = [
+        *ledger("loaded_at", ("feed_actions",), DAYS[:3], 1),
+        *ledger("loaded_at", ("message_actions",), DAYS[1:3], -2),
+    ]
+    return found

@@ -1,0 +1,84 @@
+"""Every query file gives the same rows on DuckDB and on ClickHouse, from the same events and stored tables."""
+
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pytest
+
+from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.queries import Query
+from analytics_platform_tests.queries import cases
+from analytics_platform_tests.queries.clickhouse import ClickHouse
+from analytics_platform_tests.queries.duck import DuckDB
+
+CHDB_MISSING = "ClickHouse's embedded engine is not installed: add the package chdb (clickhouse-connect[chdb])"
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Two engines that hold the same rows."""
+
+    duckdb: DuckDB
+    clickhouse: ClickHouse
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Engines]:
+    if importlib.util.find_spec("chdb") is None:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(CHDB_MISSING)
+        pytest.skip(CHDB_MISSING)
+    with DuckDB(cases.TABLES) as duckdb, ClickHouse(cases.TABLES) as clickhouse:
+        events = cases.events()
+        for table in EVENT_TABLES:
+            for engine in (duckdb, clickhouse):
+                engine.put(f"events.{table.name}", events.of(table))
+        for name, rows in cases.stored(duckdb).rows.items():
+            clickhouse.put(name, rows)
+            if name.endswith("_days"):
+                duckdb.put(name, rows)
+        yield Engines(duckdb, clickhouse)
+
+
+def test_every_query_file_is_in_the_contract() -> None:
+    names = {
+        f.name.removesuffix(".sql") for f in files("analytics_platform.queries").iterdir() if f.name.endswith("sql")
+    }
+    # A text of its own for ClickHouse stands beside the standard one and is asked the same.
+    assert {name.removesuffix(".clickhouse") for name in names} == set(cases.CASES)
+
+
+@pytest.mark.parametrize("name", sorted(cases.CASES))
+def test_both_engines_give_the_same_rows(engines: Engines, name: str) -> None:
+    answered = 0
+    for query in cases.CASES[name]():
+        assert query.name == name
+        expected, found = engines.duckdb.rows(query), engines.clickhouse.rows(query)
+        answered += len(expected)
+        if name not in cases.ORDERED:
+            expected, found = sorted(expected, key=_key), sorted(found, key=_key)
+        for k, (left, right) in enumerate(zip(expected, found, strict=False)):
+            assert _exact(right) == _exact(left), f"{name}, row {k} of {dict(query.params)}"
+        assert len(found) == len(expected), f"{name}: {dict(query.params)}"
+        assert not found or list(found[0]) == list(expected[0]), f"{name}: names of columns"
+    assert answered, f"{name}: no question had an answer"
+
+
+def test_the_events_are_the_same_in_both(engines: Engines) -> None:
+    for table in EVENT_TABLES:
+        columns = ", ".join(c.name for c in table.columns)
+        query = Query("events", f"SELECT {columns} FROM events.{table.name}")
+        left, right = (sorted(e.rows(query), key=_key) for e in (engines.duckdb, engines.clickhouse))
+        assert [_exact(r) for r in left] == [_exact(r) for r in right]
+
+
+def _exact(row: Mapping[str, object]) -> list[tuple[str, str, object]]:
+    """Names, types and values: 25 is not 25.0, and a missing value is not 0."""
+    return [(name, type(value).__name__, value) for name, value in row.items()]
+
+
+def _key(row: Mapping[str, object]) -> str:
+    return repr(_exact(row))
