@@ -63,6 +63,11 @@ class Home:
         return self.path / "tmp"
 
     @property
+    def own_events(self) -> Path:
+        """There once somebody has loaded events: from then on the demo leaves this home alone."""
+        return self.path / "own_events"
+
+    @property
     def settings_file(self) -> Path:
         """Settings of this home, as `NAME=value` lines."""
         return self.path / "settings.env"

@@ -10,6 +10,7 @@ from analytics_platform.cli.console import JobError, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.events import load_events, write_events
 from analytics_platform.cli.reports import deliver_feed_report
+from analytics_platform.cli.slices import check_days
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.queries import compose
@@ -47,9 +48,11 @@ def demo(
     out.print(write_events(context, events, days=days, users=users, seed=seed), markup=False)
     sources = [(t, [events / t.name]) for t in (FEED_ACTIONS, MESSAGE_ACTIONS)]
     load_events(context, sources, ZoneInfo("UTC"))
+    # Of the day when the events were made: midnight may pass meanwhile.
+    first, last = context.today - timedelta(days=days), context.today - timedelta(days=1)
     context = begin(context.home.path)  # loading has set START_DATE
-    last = context.today - timedelta(days=1)
-    run_days(context, METRICS_JOB, context.today - timedelta(days=days), last)
+    check_days(context, first, last)
+    run_days(context, METRICS_JOB, first, last)
     out.print()
     deliver_feed_report(context, last, dry_run=True)
     rows = context.warehouse().rows(slices_between(last, last))
@@ -64,8 +67,10 @@ def demo(
 
 def _refuse_real_events(context: Context) -> None:
     """Never mix simulated events into somebody's own."""
-    if (context.home.path / "generated").exists() or not context.home.events.exists():
-        return
-    warehouse = context.warehouse()
-    if any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in (FEED_ACTIONS, MESSAGE_ACTIONS)):
+    own = context.home.own_events.exists()
+    if not own and not (context.home.path / "generated").exists() and context.home.events.exists():
+        warehouse = context.warehouse()
+        tables = (FEED_ACTIONS, MESSAGE_ACTIONS)
+        own = any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in tables)
+    if own:
         raise JobError(f"{context.home.path} holds events of yours; give the demo another home: --home DIR")

@@ -82,6 +82,7 @@ def load(
     load_events(
         context, chosen, zone, append=append, on_error="skip" if on_error == "skip" else "stop", rejects=rejects
     )
+    context.home.own_events.touch()
 
 
 def load_events(

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from analytics_platform.channels.base import Channel
+from analytics_platform.channels.base import Channel, ChannelError
 from analytics_platform.settings import Home, Settings
 from analytics_platform.warehouses.base import Warehouse
 
@@ -74,13 +74,13 @@ def warehouse_resource(home: Home, settings: Settings) -> DuckDBWarehouseResourc
 
 
 def configured_channels(home: Home, settings: Settings) -> Sequence[Channel]:
-    """The channel that DELIVERY_CHANNEL and the Telegram settings choose. ValueError names a missing setting."""
+    """The channel that DELIVERY_CHANNEL and the Telegram settings choose. ChannelError names a missing setting."""
     if settings.delivers_to == "folder":
         from analytics_platform.channels.folder import FolderChannel
 
         return (FolderChannel(home.outbox),)
     if settings.telegram_bot_token is None or not settings.telegram_chat_ids:
-        raise ValueError("DELIVERY_CHANNEL is telegram: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_IDS")
+        raise ChannelError("DELIVERY_CHANNEL is telegram: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_IDS")
     from analytics_platform.channels.telegram import TelegramChannel
 
     return (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_platform_tests.cli.conftest import Run, feed_csv
+from analytics_platform_tests.cli.conftest import Run
 
 SMALL = ("demo", "--days", 9, "--users", 60)
 
@@ -35,15 +35,16 @@ def test_somebodys_own_events_are_left_alone(run: Run, home: Path) -> None:
     assert not (home / "generated").exists()
 
 
-@pytest.mark.slow
-def test_own_events_loaded_after_a_demo_are_left_alone_too(run: Run, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    assert run(*SMALL, "--home", home).code == 0
-    (tmp_path / "feed.csv").write_text(feed_csv(), "utf-8")
-    assert run("load", "--feed", tmp_path / "feed.csv", "--home", home).code == 0
+def test_own_events_loaded_after_a_demo_are_left_alone_too(run: Run, home: Path) -> None:
+    (home / "generated").mkdir()
     done = run(*SMALL, "--home", home)
     assert (done.code, done.out) == (1, "")
     assert "holds events of yours" in done.err
+
+
+def test_events_loaded_by_an_earlier_version_are_left_alone_too(run: Run, home: Path) -> None:
+    (home / "own_events").unlink()
+    assert "holds events of yours" in run(*SMALL, "--home", home).err
 
 
 def test_a_start_date_that_hides_the_demos_days_is_said(

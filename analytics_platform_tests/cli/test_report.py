@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -72,7 +73,7 @@ def test_in_russian(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("LOCALE", "ru")
     done = run("report", "feed", "--date", LAST, "--home", home)
     assert done.code == 0
-    text = done.out.replace("\xa0", " ")
+    text = done.out.replace("\xa0", " ").replace("\u202f", " ")
     assert "Лента: основные показатели за 8 мар. 2024 г.\n\n1. DAU = 10\n    +11,11 % к 7 мар. 2024 г.\n" in text
     assert "2. Просмотры = 100\n" in text
     assert (home / "outbox" / "feed_daily" / str(LAST) / "01-text.txt").exists()
@@ -103,7 +104,7 @@ def test_a_day_without_feed_events_is_not_reported(
     run: Run, home: Path, tmp_path: Path, telegram: TelegramServer, kind: str
 ) -> None:
     if kind == "messages only":
-        (tmp_path / "m.csv").write_text(messages_csv(days=9), "utf-8")
+        (tmp_path / "m.csv").write_text(messages_csv(LAST + timedelta(days=1), days=1), "utf-8")
         assert run("load", "--messages", tmp_path / "m.csv", "--home", home).code == 0
     done = run("report", "feed", "--date", "2024-03-09", "--out", tmp_path / "out", "--home", home)
     assert (done.code, done.out) == (1, "")

@@ -179,7 +179,7 @@ def test_two_homes_share_nothing(run: Run, home: Path, tmp_path: Path, monkeypat
 def test_doctor_tells_what_is_there_and_what_is_not(run: Run, home: Path, tmp_path: Path) -> None:
     done = run("doctor", "--home", home)
     assert (done.code, done.err) == (0, "")
-    assert "feed_actions: 624 rows, last event 2024-03-08 10:01 UTC" in done.out
+    assert "feed_actions: 624 rows, last event 2024-03-08 09:59 UTC" in done.out
     assert "results: 8 of " in done.out
     assert "PROBLEM" not in done.out
 

@@ -5,8 +5,7 @@ Belongs here: events and stored rows to ask about, and the questions. Does not: 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -107,51 +106,48 @@ ORDERED = frozenset({"feed_frame", "slices"})
 def events() -> Events:
     """Simulated days and the rows on which engines differ most easily."""
     found = simulated(Scenario(FIRST, 5, 100, 8, ZONE, messages_only_days=frozenset({DAY - timedelta(days=1)})))
-    noon = datetime(2026, 3, 29, 10, tzinfo=UTC).replace(tzinfo=None)
+    noon = datetime.fromisoformat("2026-03-29 10:00")
     moment, week = timedelta(microseconds=1), timedelta(days=7)
-    found.feed += [
-        feed(900, noon, os="Android", age=None),
-        feed(900, noon, os="Android", age=7),
-        feed(901, noon, gender=None, age=None, country="unknown"),
-        feed(902, noon + moment, country="日本"),
-        feed(902, noon, country="😀"),
-        feed(903, noon, "share", gender=7, age=-1, country="Côte d’Ivoire"),
-        feed(904, noon - week, age=None, os="unknown"),
-        feed(905, noon - week, gender=None),
-        feed(905, noon - week, gender=0, country="Åland"),
-        feed(906, noon - timedelta(days=31)),
-        feed(4_294_967_295, noon, post=4_294_967_295, age=32767),
-        *(feed(910 + n, datetime(2026, 3, 28, 23) + n * moment) for n in (-1, 0)),  # noqa: DTZ001
-        *(feed(920 + n, datetime(2026, 3, 29, 22) + n * moment) for n in (-1, 0)),  # noqa: DTZ001
-    ]
-    found.messages += [
-        *(message(900, n, noon, os="iOS") for n in range(900, 908)),
-        *(message(903, 4_294_967_295, noon + n * moment, source="unknown") for n in range(3)),
-        message(907, 904, noon - week, age=50),
-    ]
+    found.feed.extend(
+        (
+            feed(900, noon, os="Android", age=None),
+            feed(900, noon, os="Android", age=7),
+            feed(901, noon, gender=None, age=None, country="unknown"),
+            feed(902, noon + moment, country="日本"),
+            feed(902, noon, country="😀"),
+            feed(903, noon, "share", gender=7, age=-1, country="Côte d’Ivoire"),
+            feed(904, noon - week, age=None, os="unknown"),
+            feed(905, noon - week, gender=None),
+            feed(905, noon - week, gender=0, country="Åland"),
+            feed(906, noon - timedelta(days=31)),
+            feed(4_294_967_295, noon, post=4_294_967_295, age=32767),
+            *(feed(910 + n, datetime.fromisoformat("2026-03-28 23:00") + n * moment) for n in (-1, 0)),
+            *(feed(920 + n, datetime.fromisoformat("2026-03-29 22:00") + n * moment) for n in (-1, 0)),
+        )
+    )
+    found.messages.extend(
+        (
+            *(message(900, n, noon, os="iOS") for n in range(900, 908)),
+            *(message(903, 4_294_967_295, noon + n * moment, source="unknown") for n in range(3)),
+            message(907, 904, noon - week, age=50),
+        )
+    )
     return found
 
 
-@dataclass
-class Stored:
-    """Rows of result tables and ledgers, by table name with its database."""
-
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-
-def stored(engine: DuckDB) -> Stored:
-    """Result tables of DAYS, computed on an engine that holds the events, and ledgers that tell of reloads."""
+def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
+    """Rows of result tables and ledgers by table: DAYS, computed on an engine that holds the events, and reloads."""
     known: set[date] = set()
     for day in DAYS:
         engine.write(TABLES[0], facts.user_day(day, ZONE, known, MORE_METRICS, MORE_DIMENSIONS))
         engine.write(TABLES[1], slices.daily_slices(day, LABELS, MORE_METRICS, MORE_DIMENSIONS))
         engine.write(FEED_DAILY, compose("feed_daily", {"event_date": day}))
         known.add(day)
-    found = Stored()
+    found: dict[str, list[dict[str, Any]]] = {}
     for table in TABLES:
         name = f"results.{table.name}"
-        found.rows[name] = engine.rows(Query("stored", f"SELECT * FROM {name}"))
-    noon = datetime(2026, 4, 1, 12, tzinfo=UTC).replace(tzinfo=None)
+        found[name] = engine.rows(Query("stored", f"SELECT * FROM {name}"))
+    noon = datetime.fromisoformat("2026-04-01 12:00")
 
     def ledger(moment: str, names: tuple[str, ...], days: list[date], late: int) -> list[dict[str, Any]]:
         return [
@@ -160,9 +156,9 @@ def stored(engine: DuckDB) -> Stored:
             for k, day in enumerate(days)
         ]
 
-    found.rows["results.computed_days"] = ledger("computed_at", ("user_day", "daily_slices"), DAYS, 0)
+    found["results.computed_days"] = ledger("computed_at", ("user_day", "daily_slices"), DAYS, 0)
     # Before, at and after the moment of computing; and only half of the days known as loaded.
-    found.rows["events.loaded_days"] = [
+    found["events.loaded_days"] = [
         *ledger("loaded_at", ("feed_actions",), DAYS[:3], 1),
         *ledger("loaded_at", ("message_actions",), DAYS[1:3], -2),
     ]

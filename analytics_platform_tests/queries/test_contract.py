@@ -36,7 +36,7 @@ def engines() -> Iterator[Engines]:
         for table in EVENT_TABLES:
             for engine in (duckdb, clickhouse):
                 engine.put(f"events.{table.name}", events.of(table))
-        for name, rows in cases.stored(duckdb).rows.items():
+        for name, rows in cases.stored(duckdb).items():
             clickhouse.put(name, rows)
             if name.endswith("_days"):
                 duckdb.put(name, rows)

@@ -1,0 +1,177 @@
+"""The files that cases read, made once per size and reused: warehouse files, the CSV file, a home for the daily job.
+
+Belongs here: where they lie, making them. Does not: what is in them (`shapes.py`), measuring (`measure.py`).
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from analytics_platform.metrics.events import EVENT_TABLES, FEED_ACTIONS
+from analytics_platform.metrics.facts import LOOKBACK_DAYS, lookback, user_day
+from analytics_platform.metrics.tables import user_day_table
+from analytics_platform.settings import Settings
+
+# Raise it when the events change: files of an earlier version are then made anew.
+VERSION = 2
+UTC_ZONE = ZoneInfo("UTC")
+ENGINE = {"memory_limit": str(Settings.model_fields["duckdb_memory_limit"].default)}
+COMMAND = Path(sys.executable).with_name("analytics-platform")
+_JOB_DAYS, _JOB_USERS = 9, 1_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of one size and shape lie. `rows`: feed rows in millions over all `days`."""
+
+    root: Path
+    shape: str
+    rows: float
+    days: int
+
+    @property
+    def folder(self) -> Path:
+        """The events; kept between runs."""
+        return self.root / f"{self.shape}-{self.rows:g}M-{self.days}d-v{VERSION}"
+
+    @property
+    def events(self) -> Path:
+        """The warehouse's file of events."""
+        return self.folder / "events.duckdb"
+
+    @property
+    def looked_up(self) -> Path:
+        """Attributes of users who only received messages, by day: what the pandas way is given for nothing."""
+        return self.folder / "looked_up.parquet"
+
+    @property
+    def csv(self) -> Path:
+        """The first fifth of the feed as CSV."""
+        return self.folder / "feed.csv"
+
+    @property
+    def scratch(self) -> Path:
+        """What cases write; emptied by each run."""
+        return self.folder / "scratch"
+
+    @property
+    def home(self) -> Path:
+        """A small home with all days but the last computed."""
+        return self.root / "home"
+
+    @property
+    def feed_rows(self) -> int:
+        """Feed rows over all days, before rounding."""
+        return round(self.rows * 1_000_000)
+
+    @property
+    def first_day(self) -> date:
+        """The first day with events."""
+        from benchmarks.shapes import FIRST_DAY
+
+        return FIRST_DAY
+
+    @property
+    def last_day(self) -> date:
+        """The day that the one-day cases compute."""
+        return self.first_day + timedelta(days=self.days - 1)
+
+    @property
+    def dates(self) -> list[date]:
+        """Every day with events."""
+        return [self.first_day + timedelta(days=k) for k in range(self.days)]
+
+    @property
+    def before(self) -> Path:
+        """Results as they are before the last day is computed. Named after the statement, so never out of date."""
+        text = user_day(self.last_day, UTC_ZONE, self.dates).sql + repr(user_day_table())
+        return self.folder / f"before-{hashlib.sha256(text.encode()).hexdigest()[:12]}.duckdb"
+
+
+def make_events(place: Place) -> None:
+    """Events of that shape in a warehouse file, sorted by time; nothing when they are there."""
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+    from benchmarks.shapes import days_of_events
+
+    if place.folder.exists():
+        return
+    draft = place.folder.with_suffix(".partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    DuckDBWarehouse(draft / "events.duckdb", draft / "unused.duckdb", draft / "tmp", ENGINE).prepare()
+    looked_up = []
+    with duckdb.connect(draft / "events.duckdb", config={"memory_limit": "2GB"}) as con:
+        for made in days_of_events(place.shape, place.feed_rows, place.days):
+            for table, events in zip(EVENT_TABLES, (made.feed, made.messages), strict=True):
+                names = ", ".join(c.name for c in table.columns)
+                con.register("incoming", events)
+                con.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ORDER BY time")
+                con.unregister("incoming")
+            known = made.looked_up
+            looked_up.append(known.append_column("day", pa.array([made.day] * known.num_rows, pa.date32())))
+    pq.write_table(pa.concat_tables(looked_up), draft / "looked_up.parquet")
+    draft.rename(place.folder)
+
+
+def make_before(place: Place) -> None:
+    """facts/user_day of the 30 days before the last, as a daily run finds them."""
+    from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+
+    if place.before.exists():
+        return
+    draft = place.before.with_suffix(".partial")
+    draft.unlink(missing_ok=True)
+    warehouse = DuckDBWarehouse(place.events, draft, place.scratch / "tmp", ENGINE)
+    warehouse.prepare()
+    table = user_day_table()
+    for day in place.dates[-LOOKBACK_DAYS - 1 : -1]:
+        known = warehouse.computed_days(table, *lookback(day))
+        warehouse.replace_day(table, day, user_day(day, UTC_ZONE, known))
+    draft.rename(place.before)
+
+
+def make_csv(place: Place) -> None:
+    """A fifth of the feed, from its beginning, as a CSV file with a header."""
+    import duckdb
+
+    if place.csv.exists():
+        return
+    draft = place.csv.with_suffix(".partial")
+    with duckdb.connect(place.events, read_only=True) as con:
+        limit = max(1, place.feed_rows // 5)
+        text = f"COPY (SELECT * FROM {FEED_ACTIONS.name} LIMIT {limit}) TO '{draft}' (FORMAT csv, HEADER)"
+        con.execute(text)
+    draft.rename(place.csv)
+
+
+def make_home(place: Place) -> date:
+    """A home of a few thousand events a day, with all days but the last computed; returns that last day.
+
+    Made anew by each run: the generator's days end yesterday.
+    """
+    shutil.rmtree(place.home, ignore_errors=True)
+    events, home = place.home.with_name("home-events"), ("--home", str(place.home))
+    shutil.rmtree(events, ignore_errors=True)
+    _command("generate", "--days", str(_JOB_DAYS), "--users", str(_JOB_USERS), "--out", str(events), *home)
+    tables = ("--feed", str(events / "feed_actions"), "--messages", str(events / "message_actions"))
+    _command("load", *tables, *home)
+    first = date.fromisoformat(json.loads((events / "simulation.json").read_text("utf-8"))["first_day"])
+    last = first + timedelta(days=_JOB_DAYS - 1)
+    _command("materialize", "--from", str(first), "--to", str(last - timedelta(days=1)), *home)
+    return last
+
+
+def _command(*arguments: str) -> None:
+    done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"analytics-platform {arguments[0]} failed: {done.stdout}{done.stderr}")
