@@ -3,9 +3,11 @@
 Belongs here: where files lie and how a set of messages is written and read back. Does not: rendering, sending.
 """
 
+import errno
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -55,31 +57,39 @@ class Artifacts:
                 case Text():
                     index.append({"kind": "text", "html": message.html})
                 case Album():
-                    files = [
-                        _store(draft, f"{place}-{k}-{p.filename}", p) for k, p in enumerate(message.pictures, start=1)
-                    ]
+                    files = [_store(draft, f"{place}-{k}", p) for k, p in enumerate(message.pictures, start=1)]
                     index.append({"kind": "album", "pictures": files})
                 case Document():
-                    index.append({"kind": "document", **_store(draft, f"{place}-{message.filename}", message)})
+                    index.append({"kind": "document", **_store(draft, str(place), message)})
         (draft / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=1), "utf-8")
-        if folder.exists():
+        while True:
             old = folder.with_name(f".messages.{uuid4().hex[:8]}")
-            folder.rename(old)
-            draft.rename(folder)
-            shutil.rmtree(old)
-        else:
-            draft.rename(folder)
-        return folder
+            with suppress(FileNotFoundError):
+                folder.rename(old)
+            try:
+                draft.rename(folder)
+            except OSError as error:
+                # Another writer was quicker; what it wrote is replaced in turn.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                return folder
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
 
     def load_messages(self, report: str, day: date) -> tuple[Message, ...]:
-        """A report's messages as they were saved. Raises ArtifactError when the report was not built."""
+        """A report's messages as they were saved. Raises ArtifactError when it was not built or is damaged."""
         folder = self.folder(report, day) / "messages"
         if not (folder / "index.json").is_file():
             raise ArtifactError(f"{report} of {day} has not been built; materialise reports/{report} first")
-        return tuple(_restore(folder, entry) for entry in json.loads((folder / "index.json").read_text("utf-8")))
+        try:
+            return tuple(_restore(folder, entry) for entry in json.loads((folder / "index.json").read_text("utf-8")))
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            raise ArtifactError(f"{folder / 'index.json'} is damaged; build the report again") from error
 
 
-def _store(folder: Path, name: str, part: Picture | Document) -> dict[str, object]:
+def _store(folder: Path, place: str, part: Picture | Document) -> dict[str, object]:
+    name = f"{place}-{Path(part.filename).name}"
     (folder / name).write_bytes(part.content)
     return {"file": name, "filename": part.filename, "caption": part.caption}
 
@@ -91,5 +101,5 @@ def _restore(folder: Path, entry: dict[str, object]) -> Message:
         return Document(str(entry["filename"]), (folder / str(entry["file"])).read_bytes(), str(entry["caption"]))
     pictures = entry["pictures"]
     if not isinstance(pictures, list):
-        raise ArtifactError(f"{folder / 'index.json'} is damaged; build the report again")
+        raise TypeError("pictures are not a list")
     return Album(tuple(Picture(p["filename"], (folder / p["file"]).read_bytes(), p["caption"]) for p in pictures))

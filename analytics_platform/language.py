@@ -3,6 +3,7 @@
 Belongs here: formatting and translation. Does not: what is said (`reports/templates/`), time zones (`settings.py`).
 """
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
@@ -27,7 +28,7 @@ def _translations(code: str) -> Mapping[str, str]:
 
 
 class Language:
-    """One locale's words, numbers and dates. A missing value (None) reads `n/a`, translated; never nan or inf."""
+    """One locale's words, numbers and dates. What is missing (None, nan, inf) reads `n/a`, translated."""
 
     def __init__(self, code: str) -> None:
         """`code` is one of `LANGUAGES`; ValueError names them otherwise."""
@@ -48,7 +49,7 @@ class Language:
         """A whole number with the language's thousands separator: `18,706`."""
         from babel.numbers import format_decimal
 
-        if value is None:
+        if value is None or not math.isfinite(value):
             return self.say(NOT_AVAILABLE)
         return str(format_decimal(round(value), format="#,##0", locale=self._locale))
 
@@ -56,7 +57,7 @@ class Language:
         """A share (0.2084) as percent with two decimals: `20.84%`."""
         from babel.numbers import format_percent
 
-        if share is None:
+        if share is None or not math.isfinite(share):
             return self.say(NOT_AVAILABLE)
         return str(format_percent(share, format=self._percent_pattern(), locale=self._locale))
 
@@ -64,7 +65,7 @@ class Language:
         """A relative change (0.0297) as signed percent with two decimals: `+2.97%`; zero has no sign."""
         from babel.numbers import format_percent
 
-        if growth is None:
+        if growth is None or not math.isfinite(growth):
             return self.say(NOT_AVAILABLE)
         positive = self._percent_pattern()
         # What rounds to 0.00 is shown unsigned: "-0.00%" reads as a fall that nobody can see.
@@ -79,7 +80,7 @@ class Language:
         """
         from babel.numbers import format_compact_decimal, format_percent
 
-        if value is None:
+        if value is None or not math.isfinite(value):
             return self.say(NOT_AVAILABLE)
         if share:
             pattern = self._percent_pattern().replace("0.00", "0.########")

@@ -5,6 +5,7 @@ of precedence). Does not: anything that acts on a setting.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -88,8 +89,7 @@ def _language(code: str) -> str:
 
 
 def _duckdb_size(text: str) -> str:
-    number = text.removesuffix("B").rstrip("KMGTi").strip()
-    if not number.replace(".", "", 1).isdigit() or not text.endswith("B"):
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
         raise ValueError(f"{text!r} is not a size; write one such as 768MB or 2GB")
     return text
 
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     )
     duckdb_threads: int = Field(default=0, ge=0, le=256, description="threads of the embedded engine; 0: one per core")
     lock_timeout_seconds: float = Field(
-        default=120.0, gt=0, description="how long to wait while another process has the warehouse file open"
+        default=120.0, gt=0, le=86_400, description="how long to wait while another process has the warehouse file open"
     )
 
     retry_pause_seconds: int = Field(

@@ -11,7 +11,7 @@ from analytics_platform.messages import Album, Document, Message, Picture, Text
 
 DAY = date(2026, 11, 20)
 MESSAGES: tuple[Message, ...] = (
-    Text("<b>Лента</b> &amp; \u2028 \"quotes\"\n"),
+    Text('<b>Лента</b> &amp; \u2028 "quotes"\n'),
     Album((Picture("a.png", b"\x89PNG", "first\nline"), Picture("a.png", b"", ""))),
     Document("отчёт 1.csv", bytes(range(256)), "подпись"),
     Document("отчёт 1.csv", b"another of the same name"),

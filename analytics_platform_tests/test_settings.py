@@ -114,23 +114,20 @@ def test_a_secret_is_never_shown(home: Home, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("token", "chats", "channel", "to"),
+    ("settings", "to"),
     [
-        ("", "", "auto", "folder"),
-        (SECRET, "", "auto", "folder"),
-        ("  ", "42", "auto", "folder"),
-        (SECRET, " , ", "auto", "folder"),
-        (SECRET, "42", "auto", "telegram"),
-        (SECRET, "42", "folder", "folder"),
-        ("", "", "telegram", "telegram"),
+        ({}, "folder"),
+        ({"TELEGRAM_BOT_TOKEN": SECRET}, "folder"),
+        ({"TELEGRAM_BOT_TOKEN": "  ", "TELEGRAM_CHAT_IDS": "42"}, "folder"),
+        ({"TELEGRAM_BOT_TOKEN": SECRET, "TELEGRAM_CHAT_IDS": " , "}, "folder"),
+        ({"TELEGRAM_BOT_TOKEN": SECRET, "TELEGRAM_CHAT_IDS": "42"}, "telegram"),
+        ({"TELEGRAM_BOT_TOKEN": SECRET, "TELEGRAM_CHAT_IDS": "42", "DELIVERY_CHANNEL": "folder"}, "folder"),
+        ({"DELIVERY_CHANNEL": "telegram"}, "telegram"),
     ],
 )
-def test_where_reports_go(
-    home: Home, monkeypatch: pytest.MonkeyPatch, token: str, chats: str, channel: str, to: str
-) -> None:
-    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", token)
-    monkeypatch.setenv("TELEGRAM_CHAT_IDS", chats)
-    monkeypatch.setenv("DELIVERY_CHANNEL", channel)
+def test_where_reports_go(home: Home, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], to: str) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     assert load_settings(home).delivers_to == to
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -73,13 +74,18 @@ def show_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None
         for row in rows:
             print("\t".join("" if row[n] is None else str(row[n]) for n in names))  # noqa: T201
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     for name in names:
         table.add_column(name, justify="right" if _numeric(rows, name) else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(row[n]) for n in names))
     # A table is never broken to fit a pipe: whoever reads it can scroll.
     Console(highlight=False, width=max(out.width, 200) if not out.is_terminal else None).print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _numeric(rows: Sequence[Mapping[str, object]], name: str) -> bool:

@@ -11,23 +11,13 @@ from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.events import load_events, write_events
 from analytics_platform.cli.reports import deliver_feed_report
 from analytics_platform.cli.slices import check_days
+from analytics_platform.metrics.dimensions import TOTAL
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.queries import compose
 
-_SHOWN = (
-    "event_date",
-    "dimension",
-    "dimension_value",
-    "views",
-    "likes",
-    "messages_received",
-    "messages_sent",
-    "users_received",
-    "users_sent",
-    "active_users",
-    "ctr",
-)
+_SHOWN = ("dimension", "dimension_value", "active_users", "views", "likes", "messages_received", "messages_sent", "ctr")
+_SHORT = (TOTAL, "gender", "os", "source", "age_group")
 
 
 def demo(
@@ -56,13 +46,12 @@ def demo(
     out.print()
     deliver_feed_report(context, last, dry_run=True)
     rows = context.warehouse().rows(slices_between(last, last))
-    shown = [r for r in rows if r["dimension"] in ("os", "gender", "age_group", "source", "total")]
+    shown = [r for name in _SHORT for r in rows if r["dimension"] == name]
     out.print()
     show_table([{n: r[n] for n in _SHOWN} for r in shown], title=f"metrics/daily_slices, {last} (of {len(rows)} rows)")
     where = "" if home is None else f" --home {context.home.path}"
-    out.print(f"\nAll of it: analytics-platform slices --from {last} --to {last}{where}", markup=False)
-    serve = f"make serve, or analytics-platform serve{where}"
-    out.print(f"The UI:    {serve}, then open http://127.0.0.1:3000", markup=False)
+    out.print(f"\nall slices  analytics-platform slices --from {last} --to {last}{where}", markup=False)
+    out.print(f"the UI      analytics-platform serve{where}, then open http://127.0.0.1:3000", markup=False)
 
 
 def _refuse_real_events(context: Context) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import typer
 
-from analytics_platform.cli.console import out
+from analytics_platform.cli.console import counted, out
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.tables import FEED_DAILY
@@ -148,6 +148,6 @@ def _delivery(context: Context) -> Iterator[Finding]:
         from analytics_platform.channels.telegram import TelegramChannel
 
         if isinstance(channel, TelegramChannel):
-            yield Finding("ok", f"Telegram: bot {channel.check()}, {len(settings.telegram_chat_ids)} chats")
+            yield Finding("ok", f"Telegram: bot {channel.check()}, {counted(len(settings.telegram_chat_ids), 'chat')}")
     except ChannelError as error:
         yield Finding("problem", f"Telegram: {error}", "docs/telegram.md")

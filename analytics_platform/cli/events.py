@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from analytics_platform.cli.console import JobError, err, out, stage
+from analytics_platform.cli.console import JobError, counted, err, out, stage
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, EventTable
 from analytics_platform.settings import remember
@@ -114,7 +114,9 @@ def load_events(
     for reader, result in zip(readers, loaded, strict=True):
         summary = reader.summary
         span = f", {result.days[0]} to {result.days[-1]}" if result.days else ""
-        out.print(f"{summary.table}: {result.rows:,} rows from {summary.files} files{span}", markup=False)
+        out.print(
+            f"{summary.table}: {counted(result.rows, 'row')} from {counted(summary.files, 'file')}{span}", markup=False
+        )
         if summary.actions:
             counted = ", ".join(f"{name} {n:,}" for name, n in summary.actions.most_common(10))
             out.print(f"  actions: {counted}", markup=False)
@@ -126,7 +128,7 @@ def load_events(
             out.print(f"  {path} is no event file and was left out", markup=False)
         if summary.rejected:
             where = rejects if rejects and len(chosen) == 1 else _rejects_file(context, reader.table, rejects)
-            err.print(f"  {summary.rejected:,} rows were rejected: see {where}", markup=False)
+            err.print(f"  {counted(summary.rejected, 'row')} rejected: see {where}", markup=False)
     _keep_start_date(context, loaded)
     record_observations(context.home, context.settings, warehouse)
     return loaded

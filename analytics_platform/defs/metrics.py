@@ -73,8 +73,8 @@ def metric_assets(
         unbalanced: dict[date, list[str]] = defaultdict(list)
         with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
-                known = warehouse.computed_days(user_days, *facts.lookback(day))
-                query = facts.user_day(day, settings.zone, known, metrics, dimensions)
+                current = warehouse.current_days(user_days, *facts.lookback(day))
+                query = facts.user_day(day, settings.zone, current, metrics, dimensions)
                 rows = warehouse.replace_day(user_days, day, query)
                 [expected] = warehouse.rows(facts.event_totals(day, settings.zone, metrics))
                 [stored] = warehouse.rows(facts.stored_totals(day, metrics))
@@ -191,5 +191,11 @@ def _overview(rows: Sequence[Row]) -> list[Row]:
     sizes = Counter(row["dimension"] for row in rows)
     order = sorted(sizes, key=lambda name: (name != TOTAL, sizes[name]))
     chosen = [row for name in order for row in rows if row["dimension"] == name]
-    names = ("dimension_value", "active_users", "views", "likes", "messages_sent", "ctr")
-    return [{n: row[n] for n in names if n in row} for row in chosen]
+    names = ("active_users", "views", "likes", "messages_sent", "ctr")
+    return [
+        {
+            "slice": TOTAL if row["dimension"] == TOTAL else f"{row['dimension']}: {row['dimension_value']}",
+            **{n: row[n] for n in names if n in row},
+        }
+        for row in chosen
+    ]

@@ -167,12 +167,10 @@ def _receipts(receipts: Sequence[Receipt]) -> str:
     return markdown(
         [
             {
-                "channel": r.channel,
-                "recipient": r.recipient,
-                "part": r.part,
                 "outcome": r.outcome.value,
+                "part": r.part,
+                "recipient": f"{r.channel} {r.recipient}",
                 "detail": r.detail,
-                "references": ", ".join(r.references),
             }
             for r in receipts
         ],

@@ -21,7 +21,7 @@ _KEYS = {
     "user_id": "the user",
     "dimension": "what the metrics are sliced by, or total",
     "dimension_value": "the slice",
-    "attributes_time": "time (UTC) of the event that the attributes were taken from",
+    "attributes_time": "time (UTC) of the user's own last event of the day; none for users who only received",
 }
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from analytics_platform.metrics.events import EVENT_TABLES
+
 
 class Source(StrEnum):
     """Whose events are counted for a user."""
@@ -81,7 +83,28 @@ METRICS: tuple[Metric, ...] = (
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_RESERVED = {"event_date", "user_id", "dimension", "dimension_value", "attributes_time"}
+# Names that tables and statements use themselves; a metric of that name would read something else.
+_KEYS = {"event_date", "dimension", "dimension_value", "attributes_time"}
+_EVENT_COLUMNS = {column.name for table in EVENT_TABLES for column in table.columns}
+_INTERNAL = {"place", "contact_id", "sender_id", "seen", "feed_rows", "message_rows"}
+_PREFIXES = ("by_", "is_")
+_SQL_WORDS = frozenset(
+    """
+    all alter and any array as asc asof at authorization between both by case cast check collate column constraint
+    create cross current date default deferrable delete desc describe distinct do drop else end except exists
+    extract false fetch filter final for foreign format from full global grant group having if ilike in index
+    inner insert intersect interval into is join key lateral leading left like limit local natural not null nulls
+    offset on only or order outer over partition pivot placing prewhere primary qualify range references returning
+    right row rows sample select semi set settings show similar some symmetric table tablesample then time
+    timestamp to top totals trailing true union unique unpivot update user using values variadic when where window
+    with
+    """.split()  # noqa: SIM905 - a list of words reads best as text
+)
+
+
+def _usable(name: str) -> bool:
+    taken = _KEYS | _EVENT_COLUMNS | _INTERNAL | _SQL_WORDS
+    return bool(_NAME.fullmatch(name)) and name not in taken and not name.startswith(_PREFIXES)
 
 
 def check(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
@@ -94,8 +117,11 @@ def check(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
     additive = {m.name for m in metrics if not isinstance(m, Ratio)}
     seen: set[str] = set()
     for metric in metrics:
-        if not _NAME.fullmatch(metric.name) or metric.name in _RESERVED:
-            raise ValueError(f"metric {metric.name!r}: use another name (lower case, digits and _; not a key column)")
+        if not _usable(metric.name):
+            raise ValueError(
+                f"metric {metric.name!r}: use another name (lower case, digits and _; no column of the events, no word "
+                "of SQL, not beginning with by_ or is_)"
+            )
         if metric.name in seen:
             raise ValueError(f"metric {metric.name!r} is in the catalogue twice")
         seen.add(metric.name)

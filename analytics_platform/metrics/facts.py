@@ -4,8 +4,9 @@ Belongs here: composing the statement for a day. Does not: running it (`warehous
 
 Attributes are those of the user's last event of the day in either table (ties: the greatest values, so that both
 engines agree). A user who only received messages that day takes the latest attributes known from the 30 days before,
-else `unknown`. Those are read from earlier rows of facts/user_day; for days that are not computed yet, from the events
-themselves, so the order in which days are computed never shows in a number.
+else `unknown`. Those are read from earlier rows of facts/user_day that come from the user's own events; for days that
+are not computed yet, or whose events were loaded again since, from the events themselves. So the order in which days
+are computed never shows in a number.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 from analytics_platform.metrics.catalog import METRICS, Count, DistinctPerUser, Metric, Source, user_day_metrics
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, attributes
 from analytics_platform.metrics.events import Kind
-from analytics_platform.metrics.windows import day_start, day_window, gaps
+from analytics_platform.metrics.windows import day_window, gaps
 from analytics_platform.queries import Query, Value, compose
 
 LOOKBACK_DAYS = 30
@@ -29,26 +30,28 @@ def lookback(day: date) -> tuple[date, date]:
 def user_day(
     day: date,
     zone: ZoneInfo,
-    computed: Collection[date],
+    current: Collection[date],
     metrics: Iterable[Metric] = METRICS,
     dimensions: Iterable[Dimension] = DIMENSIONS,
 ) -> Query:
     """The rows of facts/user_day for one local day.
 
-    `computed` are the days already in facts/user_day; for the others of the lookback the events are read.
+    `current` are the days whose rows in facts/user_day are there and not older than their events; for the others of
+    the lookback the events are read.
     """
     window = day_window(day, zone)
     first, last = lookback(day)
-    holes = gaps(first, last, computed, zone)
+    holes = gaps(first, last, current)
     params: dict[str, Value] = {
         "event_date": day,
         "day_start": window.start,
         "day_end": window.end,
         "lookback_first": first,
-        "lookback_start": day_start(first, zone),
     }
     for k, hole in enumerate(holes):
-        params[f"gap_{k}_start"], params[f"gap_{k}_end"] = hole.start, hole.end
+        missing = hole.window(zone)
+        params[f"gap_{k}_first"], params[f"gap_{k}_last"] = hole.first, hole.last
+        params[f"gap_{k}_start"], params[f"gap_{k}_end"] = missing.start, missing.end
     columns = user_day_metrics(metrics)
     per_user = [m for m in columns if isinstance(m, DistinctPerUser)]
     wanted = attributes(dimensions)

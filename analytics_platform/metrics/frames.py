@@ -45,9 +45,7 @@ class FeedFrame:
     days: tuple[FeedDay, ...]
 
     def __post_init__(self) -> None:
-        first = self.days[0].day if self.days else None
-        expected = [first + timedelta(days=k) for k in range(8)] if first else []
-        if [d.day for d in self.days] != expected:
+        if not self.days or [d.day for d in self.days] != [self.days[0].day + timedelta(days=k) for k in range(8)]:
             raise ValueError("a feed frame has eight consecutive days, the report day last")
 
     @property

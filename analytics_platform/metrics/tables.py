@@ -43,7 +43,8 @@ def user_day_table(metrics: Iterable[Metric] = METRICS, dimensions: Iterable[Dim
             ("user_id", Type.USER),
             *((m.name, Type.COUNT) for m in user_day_metrics(metrics)),
             *((a.name, kinds[a.kind]) for a in attributes(dimensions)),
-            # UTC; the event the attributes were taken from, before the day for users who only received.
+            # UTC; the user's own last event of the day. NULL for users who only received: what they took from another
+            # day is never handed on.
             ("attributes_time", Type.TIME),
         ),
     )

@@ -43,14 +43,26 @@ def days(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=k)
 
 
-def gaps(first: date, last: date, present: Collection[date], zone: ZoneInfo) -> tuple[Window, ...]:
-    """The runs of days in first..last that are not present, each run as one window."""
-    runs: list[tuple[date, date]] = []
+@dataclass(frozen=True)
+class Gap:
+    """A run of local days, first to last, both included."""
+
+    first: date
+    last: date
+
+    def window(self, zone: ZoneInfo) -> Window:
+        """The whole run in UTC."""
+        return Window(day_start(self.first, zone), day_start(self.last + timedelta(days=1), zone))
+
+
+def gaps(first: date, last: date, present: Collection[date]) -> tuple[Gap, ...]:
+    """The longest runs of days in first..last that are not present, oldest first."""
+    runs: list[Gap] = []
     for day in days(first, last):
         if day in present:
             continue
-        if runs and runs[-1][1] == day - timedelta(days=1):
-            runs[-1] = (runs[-1][0], day)
+        if runs and runs[-1].last == day - timedelta(days=1):
+            runs[-1] = Gap(runs[-1].first, day)
         else:
-            runs.append((day, day))
-    return tuple(Window(day_start(a, zone), day_start(b + timedelta(days=1), zone)) for a, b in runs)
+            runs.append(Gap(day, day))
+    return tuple(runs)

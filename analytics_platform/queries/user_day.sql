@@ -102,7 +102,10 @@ receive_only AS (
 earlier AS (
   SELECT user_id, attributes_time AS seen, {{ attributes | join(', ') }}
   FROM results.user_day
-  WHERE event_date >= $lookback_first AND event_date < $event_date AND attributes_time >= $lookback_start
+  WHERE event_date >= $lookback_first AND event_date < $event_date AND attributes_time IS NOT NULL
+  {% for gap in range(gaps) %}
+    AND NOT (event_date >= $gap_{{ gap }}_first AND event_date <= $gap_{{ gap }}_last)
+  {% endfor %}
     AND user_id IN (SELECT contact_id FROM receive_only)
   {% for gap in range(gaps) %}
   UNION ALL
@@ -156,6 +159,6 @@ SELECT CAST($event_date AS DATE), receive_only.contact_id
 {% for a in attributes %}
   , {{ "coalesce(known." ~ a ~ ", 'unknown')" if a in text_attributes else "known." ~ a }}
 {% endfor %}
-  , known.seen
+  , NULL
 FROM receive_only
 LEFT JOIN (SELECT * FROM latest WHERE place = 1) AS known ON known.user_id = receive_only.contact_id

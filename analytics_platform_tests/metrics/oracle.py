@@ -144,7 +144,9 @@ class Oracle:
         active = self._own[self._own["day"] == day]
         silent = set(messages["receiver_id"]) - set(active["user_id"])
         month = (self._own["day"] >= day - timedelta(days=30)) & (self._own["day"] < day)
-        known = self._last(active) | self._last(self._own[month & self._own["user_id"].isin(silent)])
+        taken = self._last(self._own[month & self._own["user_id"].isin(silent)])
+        # Taken from another day, so it is no event of this one.
+        known = self._last(active) | {user: row | {"attributes_time": None} for user, row in taken.items()}
         nobody = {a: None if a in NUMBERS else "unknown" for a in self._attributes} | {"attributes_time": None}
         users = sorted(int(user) for user in set(active["user_id"]) | silent)
         counted = {m.name: _per_user(m, *sides[m.side]) for m in self._metrics if isinstance(m, PerUser)}

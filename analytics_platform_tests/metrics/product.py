@@ -76,6 +76,8 @@ class Engine(Protocol):
 
     def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]: ...
 
+    def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]: ...
+
     def rows(self, query: Query) -> Sequence[Mapping[str, object]]: ...
 
 
@@ -104,15 +106,19 @@ class InMemory:
         """As the warehouse port has it."""
         return {day for name, day in self.written if name == table.name and first <= day <= last}
 
+    def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
+        """Events never change here."""
+        return self.computed_days(table, first, last)
+
     def rows(self, query: Query) -> list[dict[str, object]]:
         """As the warehouse port has it."""
         return self.engine.rows(query)
 
 
-def load(warehouse: DuckDBWarehouse, events: Events, zone: ZoneInfo) -> None:
-    """Write the events as the loader does."""
+def load(warehouse: DuckDBWarehouse, events: Events, zone: ZoneInfo, only: EventTable | None = None) -> None:
+    """Write the events as the loader does, of both tables or of one."""
     loads = []
-    for table in EVENT_TABLES:
+    for table in (only,) if only else EVENT_TABLES:
         rows = pa.Table.from_pylist(events.of(table), schema=arrow_schema(table))
         loads.append(EventLoad(table, rows.to_batches()))
     warehouse.load(loads, zone)
@@ -136,8 +142,8 @@ class Product:
         """Both tables, one day after another, in the order given."""
         user_days, sliced = self.tables
         for day in days:
-            known = self.engine.computed_days(user_days, *facts.lookback(day))
-            query = facts.user_day(day, self.zone, known, self.metrics, self.dimensions)
+            current = self.engine.current_days(user_days, *facts.lookback(day))
+            query = facts.user_day(day, self.zone, current, self.metrics, self.dimensions)
             self.engine.replace_day(user_days, day, query)
             self.engine.replace_day(sliced, day, slices.daily_slices(day, LABELS, self.metrics, self.dimensions))
 

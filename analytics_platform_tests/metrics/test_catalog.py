@@ -75,7 +75,6 @@ def test_a_ratio_may_stand_before_its_parts() -> None:
     assert user_day_metrics(entries) == (VIEWS,)
 
 
-@pytest.mark.xfail(strict=True, reason="these names pass the check and break the statements, or give wrong numbers")
 @pytest.mark.parametrize(
     "metric",
     [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_platform.metrics.facts import lookback
-from analytics_platform.metrics.windows import Window, day_start, day_window, days, gaps, local_day
+from analytics_platform.metrics.windows import Gap, Window, day_start, day_window, days, gaps, local_day
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MOMENT = timedelta(microseconds=1)
@@ -85,15 +85,16 @@ def test_lookback_is_the_thirty_days_before() -> None:
 
 def test_gaps_are_the_runs_of_missing_days_in_local_time() -> None:
     first, last = date(2026, 3, 26), date(2026, 4, 2)
-    assert gaps(first, last, set(days(first, last)), BERLIN) == ()
-    assert gaps(first, last, [], BERLIN) == (Window(day_start(first, BERLIN), day_start(date(2026, 4, 3), BERLIN)),)
+    assert gaps(first, last, set(days(first, last))) == ()
+    assert gaps(first, last, []) == (Gap(first, last),)
+    assert Gap(first, last).window(BERLIN) == Window(day_start(first, BERLIN), day_start(date(2026, 4, 3), BERLIN))
     present = {date(2026, 3, 26), date(2026, 3, 28), date(2026, 3, 31), date(2026, 4, 2), date(2030, 1, 1)}
-    assert gaps(first, last, present, BERLIN) == (
+    assert [gap.window(BERLIN) for gap in gaps(first, last, present)] == [
         Window(utc("2026-03-26 23:00"), utc("2026-03-27 23:00")),
         Window(utc("2026-03-28 23:00"), utc("2026-03-30 22:00")),  # over the change: 23 + 24 hours
         Window(utc("2026-03-31 22:00"), utc("2026-04-01 22:00")),
-    )
-    assert gaps(last, first, [], BERLIN) == ()
+    ]
+    assert gaps(last, first, []) == ()
 
 
 @settings(derandomize=True, database=None, deadline=None)
@@ -101,8 +102,8 @@ def test_gaps_are_the_runs_of_missing_days_in_local_time() -> None:
 def test_gaps_and_present_days_are_the_whole_span_once(present: set[int]) -> None:
     first = date(2026, 3, 10)
     span = [first + timedelta(days=k) for k in range(30)]
-    runs = gaps(first, span[-1], {span[k] for k in present}, BERLIN)
-    assert all(a.end < b.start for a, b in pairwise(runs))  # touching runs would be one
+    runs = gaps(first, span[-1], {span[k] for k in present})
+    assert all(a.last < b.first - timedelta(days=1) for a, b in pairwise(runs))  # touching runs would be one
     for k, day in enumerate(span):
-        inside = [r for r in runs if r.start <= day_start(day, BERLIN) < r.end]
+        inside = [r for r in runs if r.first <= day <= r.last]
         assert len(inside) == (k not in present)

@@ -72,15 +72,18 @@ def test_a_metric_new_in_the_catalogue_becomes_a_column_and_keeps_the_rows(tmp_p
 
     query = Query("all", "SELECT user_id, views, os, shares FROM results.user_day ORDER BY event_date")
     assert new.rows(query) == [{"user_id": 7, "views": 3, "os": "iOS", "shares": None}]
-    new.replace_day(tables[0], NEXT, Query("row", f"SELECT * REPLACE (DATE '{NEXT}' AS event_date, 5 AS views), 9 AS "
-                                           f"shares FROM ({full.sql})"))
+    new.replace_day(
+        tables[0],
+        NEXT,
+        Query("row", f"SELECT * REPLACE (DATE '{NEXT}' AS event_date, 5 AS views), 9 AS shares FROM ({full.sql})"),
+    )
     assert new.rows(query)[1] == {"user_id": 7, "views": 5, "os": "iOS", "shares": 9}
     # A home is also opened by a version that does not know the metric.
     assert old.rows(Query("old", "SELECT sum(views) AS n FROM results.user_day"))[0]["n"] == 8
 
 
 def test_paths_with_quotes_blanks_and_other_alphabets(tmp_path: Path) -> None:
-    warehouse = open_in(tmp_path / "it's \"дом\" %s; DROP é")
+    warehouse = open_in(tmp_path / 'it\'s "дом" %s; DROP é')
 
     warehouse.load([feed([at(DAY)])], UTC)
     warehouse.replace_day(FEED_DAILY, DAY, figures(DAY, 4))
@@ -260,7 +263,9 @@ def test_a_day_is_current_until_its_events_are_loaded_again(warehouse: DuckDBWar
 
 
 def test_figures_from_outdated_facts_are_not_current(warehouse: DuckDBWarehouse) -> None:
-    columns = ", ".join(f"CAST(NULL AS {'DATE' if n == 'event_date' else 'INTEGER'}) AS {n}" for n, _ in USER_DAY.columns)
+    columns = ", ".join(
+        f"CAST(NULL AS {'DATE' if n == 'event_date' else 'INTEGER'}) AS {n}" for n, _ in USER_DAY.columns
+    )
     facts = Query("facts", f"SELECT {columns} WHERE false")
     warehouse.replace_day(USER_DAY, DAY, facts)
     warehouse.load([feed([at(DAY)])], UTC)  # between the two steps of a run
@@ -280,8 +285,8 @@ def test_figures_from_outdated_facts_are_not_current(warehouse: DuckDBWarehouse)
 @contextmanager
 def held(path: Path, *, read_only: bool) -> Iterator[None]:
     """Another process that keeps the file open."""
-    code = f"import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only={read_only}); print('open', flush=True); input()"
-    command = [sys.executable, "-c", code, str(path)]
+    code = f"import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only={read_only}); print('open', flush=True)"
+    command = [sys.executable, "-c", f"{code}; input()", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
         assert other.stdout.readline() == "open\n"

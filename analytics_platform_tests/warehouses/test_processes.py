@@ -16,7 +16,16 @@ import pytest
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.queries import Query
 from analytics_platform_tests.warehouses.rows import DAY, UTC, feed, figures, hours, open_in, stored, times_of
-from analytics_platform_tests.warehouses.worker import DAYS, PER_DAY, ROWS, STOP, day_of, read, write_events, write_results
+from analytics_platform_tests.warehouses.worker import (
+    DAYS,
+    PER_DAY,
+    ROWS,
+    STOP,
+    day_of,
+    read,
+    write_events,
+    write_results,
+)
 
 Process = subprocess.Popen[str]
 

@@ -61,9 +61,8 @@ def read(folder: Path, seconds: float) -> dict[str, object]:
     looks, longest, end = 0, 0.0, time.monotonic() + seconds
     while time.monotonic() < end and not (folder / STOP).exists():
         started = time.monotonic()
-        for row in warehouse.rows(results):
-            if (row["n"], row["versions"], row["total"]) != (ROWS, 1, sum(range(ROWS))):
-                torn.append(str(row))
+        whole = (ROWS, 1, sum(range(ROWS)))
+        torn += [str(row) for row in warehouse.rows(results) if (row["n"], row["versions"], row["total"]) != whole]
         torn += [str(row) for row in warehouse.rows(events) if (row["n"], row["versions"]) != (PER_DAY, 1)]
         looks, longest = looks + 1, max(longest, time.monotonic() - started)
     return {"looks": looks, "torn": torn[:3], "longest": longest}

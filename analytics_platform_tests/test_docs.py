@@ -1,0 +1,135 @@
+"""The documentation runs: every `$ analytics-platform ...` line of README and docs is executed, page by page.
+
+Dates in the pages are shifted so that the last one of the examples is yesterday. `make` targets and long-running
+commands (`serve`) are checked to exist, not started.
+"""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from analytics_platform.cli.main import app
+from analytics_platform.settings import HOME_VARIABLE, Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+EXAMPLE_DAY = date(2026, 11, 20)
+NOT_STARTED = ("serve",)
+
+FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
+1,10,view,{day} 10:00:00,1,25,Russia,Moscow,iOS,ads,0
+1,10,like,{day} 10:00:05,1,25,Russia,Moscow,iOS,ads,0
+2,11,view,{day} 11:00:00,0,31,Russia,Kazan,Android,organic,1
+"""
+MESSAGES = """user_id,reciever_id,time,gender,age,country,city,os,source,exp_group
+1,2,{day} 12:00:00,1,25,Russia,Moscow,iOS,ads,0
+"""
+
+
+def commands(page: Path) -> Iterator[str]:
+    """The `$ analytics-platform` lines of the page's console blocks."""
+    for block in re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ analytics-platform"):
+                yield line.removeprefix("$ analytics-platform ").removeprefix("$ analytics-platform").strip()
+
+
+def shifted(text: str, by: timedelta) -> str:
+    """The text with every date moved."""
+    return re.sub(r"\d{4}-\d\d-\d\d", lambda m: (date.fromisoformat(m[0]) + by).isoformat(), text)
+
+
+def shows_an_error(page: Path, command: str) -> bool:
+    """Whether the page shows that this command fails."""
+    _, _, after = page.read_text("utf-8").partition(f"$ analytics-platform {command}\n")
+    return after.startswith("Error:")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the examples speak of, and a home with a week of events, computed."""
+    folder = tmp_path_factory.mktemp("docs") / "work"
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    feed, messages = FEED.format(day=yesterday), MESSAGES.format(day=yesterday)
+    for name, content in {
+        "feed.csv": feed,
+        "messages.csv": messages,
+        "exports/feed.csv": feed,
+        "exports/messages.csv": messages,
+        "exports/late/feed.csv": feed,
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, "utf-8")
+    header, rows = FEED.split("\n", 1)
+    week = header + "\n" + "".join(rows.format(day=yesterday - timedelta(days=k)) for k in range(8))
+    (folder / "week.csv").write_text(week, "utf-8")
+    home = ["--home", str(folder / "home")]
+    for words in (
+        ["load", "--feed", str(folder / "week.csv")],
+        ["materialize", "--from", str(yesterday - timedelta(days=7)), "--to", str(yesterday)],
+    ):
+        result = CliRunner().invoke(app, [*words, *home])
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=lambda p: p.name)
+def test_every_command_of_the_page_runs(
+    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    for command in commands(page):
+        words = shlex.split(shifted(command, yesterday - EXAMPLE_DAY))
+        if not words or words[0] in NOT_STARTED:
+            continue
+        if words[0] in ("demo", "generate"):
+            words = small(words)
+        fails = shows_an_error(page, command)
+        export = folder / "exports" / "feed.csv"
+        whole = export.read_text("utf-8")
+        if fails:
+            export.write_text(whole.replace("\n1,10,like", "\nguest,10,like"), "utf-8")
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == int(fails), f"{command}\n{result.output}\n{result.exception}"
+        export.write_text(whole, "utf-8")
+
+
+def small(words: list[str]) -> list[str]:
+    """The same command for few days and people."""
+    kept = [w for k, w in enumerate(words) if not {w, words[k - 1]} & {"--days", "--users"}]
+    return [*kept, "--days", "9", "--users", "60"]
+
+
+def test_make_targets_in_the_docs_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        named = set(re.findall(r"(?:^|`)make ([a-z]+)", page.read_text("utf-8"), re.MULTILINE))
+        assert named <= targets, page.name
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    table = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    example = (ROOT / ".env.example").read_text("utf-8")
+    for name in Settings.model_fields:
+        assert f"`{name.upper()}`" in table, f"docs/settings.md lacks {name.upper()}"
+        assert f"#{name.upper()}=" in example, f".env.example lacks {name.upper()}"
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)) - {HOME_VARIABLE}
+    assert documented == {name.upper() for name in Settings.model_fields}
