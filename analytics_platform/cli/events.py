@@ -114,12 +114,11 @@ def load_events(
     for reader, result in zip(readers, loaded, strict=True):
         summary = reader.summary
         span = f", {result.days[0]} to {result.days[-1]}" if result.days else ""
-        out.print(
-            f"{summary.table}: {counted(result.rows, 'row')} from {counted(summary.files, 'file')}{span}", markup=False
-        )
+        loaded_from = f"{counted(result.rows, 'row')} from {counted(summary.files, 'file')}{span}"
+        out.print(f"{summary.table}: {loaded_from}", markup=False)
         if summary.actions:
-            counted = ", ".join(f"{name} {n:,}" for name, n in summary.actions.most_common(10))
-            out.print(f"  actions: {counted}", markup=False)
+            actions = ", ".join(f"{name} {n:,}" for name, n in summary.actions.most_common(10))
+            out.print(f"  actions: {actions}", markup=False)
         for name, files in sorted(summary.ignored_columns.items()):
             out.print(f"  column {name} is ignored ({_files(files)})", markup=False)
         for name, files in sorted(summary.absent_columns.items()):

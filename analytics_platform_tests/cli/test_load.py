@@ -26,9 +26,9 @@ def test_what_was_loaded_is_told(run: Run, files: Path) -> None:
     home = files / "home"
     done = run("load", "--feed", files / "feed.csv", "--messages", files / "messages.csv", "--home", home)
     assert done.code == 0
-    assert "feed_actions: 84 rows from 1 files, 2024-03-01 to 2024-03-02" in done.out
+    assert "feed_actions: 84 rows from 1 file, 2024-03-01 to 2024-03-02" in done.out
     assert "actions: view 70, like 14" in done.out
-    assert "message_actions: 4 rows from 1 files, 2024-03-01 to 2024-03-02" in done.out
+    assert "message_actions: 4 rows from 1 file, 2024-03-01 to 2024-03-02" in done.out
     assert "done  load events" in done.err
     assert (home / "settings.env").read_text() == "START_DATE=2024-03-01\n"
 
@@ -65,7 +65,7 @@ def test_bad_rows_are_left_out_on_request(run: Run, files: Path) -> None:
     assert done.code == 0
     assert "feed_actions: 84 rows" in done.out
     rejected = home / "rejected_feed_actions.csv"
-    assert f"1 rows were rejected: see {rejected}" in done.err
+    assert f"1 row rejected: see {rejected}" in done.err
     assert "86,user_id,x," in rejected.read_text()
 
     chosen = files / "rejects.csv"
@@ -81,6 +81,7 @@ def test_bad_rows_are_left_out_on_request(run: Run, files: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "does not exist"), (b"", "empty"), (b"a,b\n1,2\n", "user_id"), (gzip.compress(b"a,b\n1,2\n"), "user_id")],
+    ids=["absent", "empty", "other columns", "other columns, gzipped"],
 )
 def test_files_that_cannot_be_loaded(run: Run, tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / ("feed.csv.gz" if content and content[:2] == b"\x1f\x8b" else "feed.csv")
