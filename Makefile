@@ -19,7 +19,7 @@ doctor: $(VENV)/.runtime ## settings, connections, what is missing
 	$(BIN)/analytics-platform doctor
 
 test: $(VENV)/.test      ## all tests; absent servers are skipped with the package to install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.test      ## format, lint, types, import directions
 	$(BIN)/ruff format --check .

@@ -4,12 +4,11 @@ Belongs here: progress lines, tables, the one way a failure is said. Does not: a
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
@@ -20,48 +19,47 @@ class JobError(Exception):
     """The job could not be done (exit code 1). The message says why and what to do."""
 
 
-@contextmanager
-def stage(title: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """A piece of work with a bar on a terminal and a line when it is done. The value is called with (done, total)."""
-    started = time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        if not err.is_terminal:
-            err.print(f"{title} ...", markup=False)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-    err.print(f"[green]done[/green]  {title} [dim]({time.monotonic() - started:.1f} s)[/dim]")
+class Bars:
+    """A bar per piece of work on a terminal; elsewhere a line when it begins and a line when it is done.
 
-
-class Steps:
-    """A bar per asset while Dagster works through its days; see `defs.resources.Progress`."""
+    Also what Dagster's assets report to: see `defs.resources.Progress`.
+    """
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=err, disable=not err.is_terminal)
+        columns = (TextColumn("{task.description:<34}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        # Asked once: while Dagster captures the output of a step, standard error is no terminal.
+        self._live = err.is_terminal
+        self._bar = Progress(*columns, console=err, disable=not self._live)
         self._tasks: dict[str, tuple[TaskID, float]] = {}
+        self._done: set[str] = set()
 
-    def __enter__(self) -> "Steps":
+    def __enter__(self) -> "Bars":
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def step(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` days of the asset `what` are finished."""
+    def begin(self, what: str) -> None:
+        """A piece of work of unknown size."""
         if what not in self._tasks:
-            self._tasks[what] = (self._bar.add_task(what, total=total), time.monotonic())
+            self._tasks[what] = (self._bar.add_task(what, total=None), time.monotonic())
+            if not self._live:
+                err.print(f"{what} ...", markup=False)
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` (days, bytes) of `what` are finished."""
+        self.begin(what)
         task, started = self._tasks[what]
         self._bar.update(task, completed=done, total=total)
-        if done == total and not err.is_terminal:
-            err.print(f"{what}: {total} days ({time.monotonic() - started:.1f} s)", markup=False)
+        if done >= total and what not in self._done:
+            self._done.add(what)
+            if not self._live:
+                err.print(f"{what}: done in {time.monotonic() - started:.1f} s", markup=False)
+
+    def finish(self, what: str) -> None:
+        """A piece of work of unknown size is done."""
+        self.step(what, 1, 1)
 
 
 def show_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None) -> None:

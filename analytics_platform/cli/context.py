@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, Steps
+from analytics_platform.cli.console import Bars, JobError
 from analytics_platform.redaction import install_redaction, register_secret
 from analytics_platform.settings import HOME_VARIABLE, Home, Settings, home_folder, load_settings
 
@@ -59,17 +59,25 @@ def begin(home: Path | None) -> Context:
 
 
 def run_days(
-    context: Context, job: str, first: date, last: date, *, channels: "Sequence[Channel] | None" = None
+    context: Context,
+    job: str,
+    first: date,
+    last: date,
+    *,
+    title: str,
+    channels: "Sequence[Channel] | None" = None,
 ) -> None:
     """Run a job for the days first..last as one run in this process, recorded in the home's Dagster instance.
 
-    Raises JobError naming each failed asset and why. Progress is shown per asset.
+    Raises JobError naming each failed asset and why. Progress is shown for the whole (`title`) and per asset.
     """
-    from analytics_platform.definitions import build_definitions
-    from analytics_platform.defs.running import run_in_process
+    with Bars() as bars:
+        bars.begin(title)  # before the imports: Dagster alone takes a second
+        from analytics_platform.definitions import build_definitions
+        from analytics_platform.defs.running import run_in_process
 
-    with Steps() as steps:
-        definitions = build_definitions(context.home, context.settings, channels=channels, progress=steps)
+        definitions = build_definitions(context.home, context.settings, channels=channels, progress=bars)
         reasons = run_in_process(context.home, definitions, job, first, last)
+        bars.finish(title)
     if reasons:
         raise JobError("\n".join(reasons))

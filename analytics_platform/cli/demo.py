@@ -42,7 +42,7 @@ def demo(
     first, last = context.today - timedelta(days=days), context.today - timedelta(days=1)
     context = begin(context.home.path)  # loading has set START_DATE
     check_days(context, first, last)
-    run_days(context, METRICS_JOB, first, last)
+    run_days(context, METRICS_JOB, first, last, title=f"compute {days} days")
     out.print()
     deliver_feed_report(context, last, dry_run=True)
     rows = context.warehouse().rows(slices_between(last, last))

@@ -1,13 +1,14 @@
 """`generate` and `load`: events into files, and files into the warehouse."""
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
-from analytics_platform.cli.console import JobError, counted, err, out, stage
+from analytics_platform.cli.console import Bars, JobError, counted, err, out
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, EventTable
 from analytics_platform.settings import remember
@@ -38,8 +39,8 @@ def write_events(context: Context, folder: Path, *, days: int, users: int, seed:
     first = context.today - timedelta(days=days)
     try:
         scenario = Scenario(first_day=first, days=days, users=users, seed=seed, zone=context.settings.zone)
-        with stage(f"generate {days} days of events", "days") as step:
-            done = write(scenario, folder, lambda k, n, _rows: step(k, n))
+        with Bars() as bars:
+            done = write(scenario, folder, lambda k, n, _rows: bars.step(f"generate {days} days of events", k, n))
     except (NotOurFolderError, ValueError) as error:
         raise JobError(str(error)) from None
     return (
@@ -99,17 +100,26 @@ def load_events(
     from analytics_platform.sources.files import EventReader
 
     warehouse = context.warehouse()
-    readers = []
+    readers, bars = [], Bars()
     for table, paths in chosen:
         target = rejects if rejects and len(chosen) == 1 else _rejects_file(context, table, rejects)
-        readers.append(EventReader(table, paths, source_zone=source_zone, on_error=on_error, rejects=target))
+        readers.append(
+            EventReader(
+                table,
+                paths,
+                source_zone=source_zone,
+                on_error=on_error,
+                rejects=target,
+                progress=partial(_read, bars, table),
+            )
+        )
         readers[-1].check()
-    with stage("load events", "days") as step:
+    with bars:
         loaded = warehouse.load(
             [EventLoad(r.table, r.batches()) for r in readers],
             context.settings.zone,
             append=append,
-            progress=lambda _table, done, total: step(done, total),
+            progress=lambda table, done, total: bars.step(f"write {table}", done, total),
         )
     for reader, result in zip(readers, loaded, strict=True):
         summary = reader.summary
@@ -131,6 +141,10 @@ def load_events(
     _keep_start_date(context, loaded)
     record_observations(context.home, context.settings, warehouse)
     return loaded
+
+
+def _read(bars: Bars, table: EventTable, done: int, total: int, _rows: int) -> None:
+    bars.step(f"read {table.name}", done, total)
 
 
 def _rejects_file(context: Context, table: EventTable, rejects: Path | None) -> Path:

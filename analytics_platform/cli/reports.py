@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics_platform.cli.console import out
+from analytics_platform.cli.console import counted, out
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.slices import check_days
 from analytics_platform.metrics.tables import FEED_DAILY
@@ -58,9 +58,9 @@ def deliver_feed_report(context: Context, day: dt.date, *, dry_run: bool = False
     current = context.warehouse().current_days(FEED_DAILY, first, day)
     stale = [d for d in days(first, day) if d not in current]
     if stale:
-        run_days(context, METRICS_JOB, stale[0], stale[-1])
+        run_days(context, METRICS_JOB, stale[0], stale[-1], title=f"compute {counted(len(stale), 'day')}")
     channels = _channels(context, dry_run=dry_run, folder=folder)
-    run_days(context, REPORT_JOB, day, day, channels=channels)
+    run_days(context, REPORT_JOB, day, day, title="build and deliver the report", channels=channels)
     artifacts = Artifacts(context.home.artifacts)
     for message in artifacts.load_messages(NAME, day):
         if isinstance(message, Text):

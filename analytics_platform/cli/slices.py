@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, out, show_table
+from analytics_platform.cli.console import JobError, counted, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
 from analytics_platform.metrics.slices import slices_between
@@ -54,9 +54,9 @@ def materialize(
     context = begin(home)
     check_days(context, begin_day, end_day)
     context.warehouse()
-    run_days(context, METRICS_JOB, begin_day, end_day)
-    count = (end_day - begin_day).days + 1
-    out.print(f"{count} day{'s' if count > 1 else ''} materialised, {begin_day} to {end_day}", markup=False)
+    count = counted((end_day - begin_day).days + 1, "day")
+    run_days(context, METRICS_JOB, begin_day, end_day, title=f"compute {count}")
+    out.print(f"{count} materialised, {begin_day} to {end_day}", markup=False)
 
 
 def slices(
