@@ -29,7 +29,7 @@ def test_what_was_loaded_is_told(run: Run, files: Path) -> None:
     assert "feed_actions: 84 rows from 1 file, 2024-03-01 to 2024-03-02" in done.out
     assert "actions: view 70, like 14" in done.out
     assert "message_actions: 4 rows from 1 file, 2024-03-01 to 2024-03-02" in done.out
-    assert "done  load events" in done.err
+    assert "write feed_actions: done" in done.err
     assert (home / "settings.env").read_text() == "START_DATE=2024-03-01\n"
 
 

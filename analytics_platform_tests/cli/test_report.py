@@ -88,7 +88,7 @@ def test_missing_and_outdated_days_are_computed_first(run: Run, tmp_path: Path) 
 
     first = run(*report)
     assert first.code == 0
-    assert "facts/user_day: 3 days" in first.err
+    assert "compute 3 days: done" in first.err
     assert "1. DAU = 5\n    +25.00% vs Mar 2, 2024\n    n/a vs Feb 25, 2024\n" in first.out
 
     again = run(*report)
