@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics_platform.metrics.facts import LOOKBACK_DAYS
+from benchmarks.data import FIRST_DAY
 
-FIRST_DAY = date(2026, 8, 1)
 MESSAGES_PER_FEED_EVENT = 0.2
 EVENTS_PER_ACTIVE_USER = 35  # of the product shape, in the feed and per active user-day
 _SEED = 20_260_801
@@ -148,7 +148,8 @@ def _product(rng: np.random.Generator, users: Users, rows: int, messages: int) -
 def _heavy(rng: np.random.Generator, people: int, events: int) -> Ints:
     """Whose event it is, for each event: a few do much, most do little."""
     share = np.cumsum(0.3 + np.minimum(rng.pareto(2.0, people), 25))
-    return np.searchsorted(share, rng.random(events) * share[-1]).clip(max=people - 1).astype(np.int64)
+    found: Ints = np.searchsorted(share, rng.random(events) * share[-1]).astype(np.int64)
+    return np.minimum(found, people - 1)
 
 
 def _ids(rows: Ints) -> pa.Array:

@@ -40,6 +40,9 @@ _RESULT_TYPES = {t: ("UINTEGER" if t is Type.USER else t.value) for t in Type}
 
 # One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
 _COMPUTED, _LOADED = "computed_days", "loaded_days"
+# Rows sorted and written at a time: whole row groups go straight to the file, small inserts through the log as well;
+# an unsorted day would cost every later scan.
+_SORTED_ROWS = 1_000_000
 _WITHIN = "time >= $start AND time < $end"
 _UTC_NOW = "make_timestamp(epoch_us(now()))"
 
@@ -209,7 +212,7 @@ class DuckDBWarehouse:
     ) -> Loaded:
         """Replace those days by the staged rows; part of the caller's transaction."""
         columns = ", ".join(f'"{c.name}"' for c in table.columns)
-        for done, day in enumerate(rows, start=1):
+        for day in rows:
             con.execute(f'DELETE FROM events."{table.name}" WHERE {_WITHIN}', _window(day, zone))
             # Counted here: with `append` the day has more rows than the files brought.
             con.execute(
@@ -217,12 +220,17 @@ class DuckDBWarehouse:
                 f'FROM staging."{table.name}" WHERE {_WITHIN}',
                 {"table": table.name, "day": day, **_window(day, zone)},
             )
+        done = 0
+        for run in _runs(rows, _SORTED_ROWS):
+            within = {"start": _window(run[0], zone)["start"], "end": _window(run[-1], zone)["end"]}
+            con.execute(
+                f'INSERT INTO events."{table.name}" ({columns}) '
+                f'SELECT {columns} FROM staging."{table.name}" WHERE {_WITHIN} ORDER BY time',
+                within,
+            )
+            done += len(run)
             if progress:
                 progress(table.name, done, len(rows))
-        # One sorted insert writes whole row groups straight to the file; an unsorted day costs every later scan.
-        con.execute(
-            f'INSERT INTO events."{table.name}" ({columns}) SELECT {columns} FROM staging."{table.name}" ORDER BY time'
-        )
         return Loaded(table, sum(rows.values()), tuple(rows))
 
     # ------------------------------------------------------- files and locks
@@ -328,6 +336,20 @@ class DuckDBWarehouse:
             else:
                 gaps += [(table, c, t) for c, t in wanted if c not in have[table]]
         return gaps
+
+
+def _runs(rows: dict[date, int], enough: int) -> Iterator[list[date]]:
+    """The days in order, in runs of at least `enough` rows."""
+    run: list[date] = []
+    total = 0
+    for day, count in rows.items():
+        run.append(day)
+        total += count
+        if total >= enough:
+            yield run
+            run, total = [], 0
+    if run:
+        yield run
 
 
 def _window(day: date, zone: ZoneInfo) -> dict[str, object]:
