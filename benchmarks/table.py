@@ -1,0 +1,102 @@
+"""What was measured, as text: one table, and what was aimed at beside what was reached.
+
+Belongs here: formatting, ratios, aims. Does not: measuring.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.cases import Case, Group
+from benchmarks.measure import Measured
+
+Results = Mapping[str, Measured]
+_LINE = "{:<16}{:<38}{:>10}{:>10}{:>9}{:>9}{:>13}"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a figure should be, and what it is."""
+
+    text: str
+    value: float
+    met: bool
+
+    def __str__(self) -> str:
+        return f"{'met   ' if self.met else 'missed'}  {self.text}: {self.value:.3g}"
+
+
+def aims(results: Results) -> list[Aim]:
+    """Those for which all cases were run."""
+
+    def cpu(name: str) -> float | None:
+        return results[name].cpu if name in results else None
+
+    found = []
+
+    def at_most(text: str, top: float | None, bottom: float | None, limit: float) -> None:
+        if top and bottom:
+            found.append(Aim(text, top / bottom, top / bottom <= limit))
+
+    at_most("a day costs at most 6 x f", cpu("ours"), cpu("f"), 6)
+    at_most("a day costs at most 6 x f_max", cpu("ours"), cpu("f_max"), 6)
+    if (ours := cpu("ours")) and (old := cpu("pandas_text")):
+        found.append(Aim("a day costs at least 8 times less than pandas over text", old / ours, old / ours >= 8))
+    at_most("all days cost at most 9 x f60", cpu("ours60"), cpu("f60"), 9)
+    at_most("all days cost at most 9 x f60_max", cpu("ours60"), cpu("f60_max"), 9)
+    if "ours60" in results:
+        total = results["ours60"].total
+        found.append(Aim("all days in less than 1024 MiB, the whole process", total, total < 1024))
+    at_most("the daily job takes less than 6 s of CPU", cpu("job"), 1, 6)
+    return found
+
+
+def agreements(results: Results) -> dict[tuple[str, ...], bool]:
+    """The cases that compute the same thing, and whether every cell of theirs is equal."""
+    found = {}
+    for alike in (("ours", "pandas", "pandas_text"), ("ours60", "pandas_text60")):
+        sums = {name: results[name].facts["checksum"] for name in alike if name in results}
+        if len(sums) > 1:
+            found[tuple(sums)] = len(set(sums.values())) == 1
+    return found
+
+
+def lines(cases: Sequence[Case], results: Results) -> Iterator[str]:
+    """The table and the aims."""
+    yield _LINE.format("case", "", "CPU ms", "wall ms", "MiB", "total", "CPU x first")
+    for group in Group:
+        members = [case for case in cases if case.group is group]
+        if not members:
+            continue
+        yield f"\n{group}{_rows(members, results)}"
+        first = results[members[0].name].cpu
+        for case in members:
+            yield from _case(case, results[case.name], first)
+    yield ""
+    yield from (str(aim) for aim in aims(results))
+    for names, same in agreements(results).items():
+        yield f"{'same' if same else 'DIFFERENT'} numbers in every cell: {', '.join(names)}"
+
+
+def _case(case: Case, measured: Measured, first: float) -> Iterator[str]:
+    def row(name: str, about: str, cpu: float, *others: str) -> str:
+        wall, peak, total = others or ("", "", "")
+        ratio = f"{cpu / first:.1f}" if first else ""
+        return _LINE.format(name, about, f"{cpu * 1000:,.1f}", wall, peak, total, ratio)
+
+    m = measured
+    yield row(case.name, case.about, m.cpu, f"{m.wall * 1000:,.1f}", f"{m.peak:,.0f}", f"{m.total:,.0f}")
+    for part, cpu in m.parts.items():
+        yield row("", f"  {part}", cpu)
+    if isinstance(checks := m.facts.get("checks_cpu"), float):
+        yield row("", "  on top: what the checks read", checks)
+    if isinstance(rows := m.facts.get("rows"), int) and m.cpu:
+        yield _LINE.format("", f"  {rows / m.cpu:,.0f} rows per CPU second", "", "", "", "", "")
+
+
+def _rows(members: Sequence[Case], results: Results) -> str:
+    told = {}
+    for case in members:
+        for name, value in results[case.name].facts.items():
+            if name in ("feed_actions", "message_actions", "user_days", "rows") and isinstance(value, int):
+                told[name] = f"{value:,} {name}"
+    return f": {', '.join(told.values())}" if told else ""
