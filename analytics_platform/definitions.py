@@ -11,7 +11,7 @@ import dagster as dg
 
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel
-from analytics_platform.defs import events, metrics, partitions, reports, resources, schedules
+from analytics_platform.defs import events, liveness, metrics, partitions, reports, resources, schedules
 from analytics_platform.metrics import catalog, dimensions
 from analytics_platform.settings import Home, Settings, home_folder, load_settings
 from analytics_platform.warehouses.base import Warehouse
@@ -43,13 +43,14 @@ def build_definitions(
         ],
         jobs=list(jobs.values()),
         schedules=schedules.schedules(settings, jobs[schedules.DAILY_JOB]),
-        sensors=[events.events_sensor(settings)],
+        sensors=[events.events_sensor(settings), liveness.dead_runs_sensor(home)],
         resources={
             "warehouse": warehouse or resources.warehouse_resource(home, settings),
             "settings": settings,
             "artifacts": Artifacts(home.artifacts),
             "channels": list(channels) if channels is not None else resources.channels_resource(home, settings),
             "progress": progress or resources.Quiet(),
+            "alive": liveness.alive_resource(home),
         },
         # Six assets cost 3.5 s of CPU in one process and 22 s in one each; the engine has its own threads.
         executor=dg.in_process_executor,

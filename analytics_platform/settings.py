@@ -184,6 +184,9 @@ def load_settings(home: Home, **overrides: object) -> Settings:
     try:
         # pydantic-settings reads the later file over the earlier one.
         return Settings(_env_file=(home.settings_file, ".env"), **overrides)  # type: ignore[call-arg, arg-type]
+    except (UnicodeDecodeError, OSError) as error:
+        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+        raise SettingsError(f"one of .env and {home.settings_file} {reason}.") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(dict(e)) for e in error.errors(include_url=False))) from None
 
@@ -199,6 +202,10 @@ def remember(home: Home, name: str, value: str) -> None:
     lines = home.settings_file.read_text("utf-8").splitlines() if home.settings_file.exists() else []
     kept = [line for line in lines if line.partition("=")[0].strip().upper() != name]
     home.path.mkdir(parents=True, exist_ok=True)
-    draft = home.settings_file.with_suffix(".env.new")
+    target = home.settings_file.resolve()
+    draft = target.with_suffix(".env.new")
+    # The file may hold a token: it is never readable by more people than before, and by its owner alone when new.
+    draft.touch(mode=0o600)
+    draft.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o600)
     draft.write_text("\n".join([*kept, f"{name}={value}"]) + "\n", "utf-8")
-    draft.replace(home.settings_file)
+    draft.replace(target)

@@ -37,7 +37,7 @@ def demo(
     events = context.home.path / "generated"
     out.print(write_events(context, events, days=days, users=users, seed=seed), markup=False)
     sources = [(t, [events / t.name]) for t in (FEED_ACTIONS, MESSAGE_ACTIONS)]
-    load_events(context, sources, ZoneInfo("UTC"))
+    load_events(context, sources, ZoneInfo("UTC"), simulated=True)
     # Of the day when the events were made: midnight may pass meanwhile.
     first, last = context.today - timedelta(days=days), context.today - timedelta(days=1)
     context = begin(context.home.path)  # loading has set START_DATE

@@ -43,6 +43,8 @@ def write_events(context: Context, folder: Path, *, days: int, users: int, seed:
             done = write(scenario, folder, lambda k, n, _rows: bars.step(f"generate {days} days of events", k, n))
     except (NotOurFolderError, ValueError) as error:
         raise JobError(str(error)) from None
+    except OSError as error:
+        raise JobError(f"{folder} cannot be written: {error.strerror}") from None
     return (
         f"{done.feed_rows:,} feed events and {done.message_rows:,} messages, "
         f"{first} to {context.today - timedelta(days=1)}, in {folder}; planted incidents in {done.truth}"
@@ -83,7 +85,6 @@ def load(
     load_events(
         context, chosen, zone, append=append, on_error="skip" if on_error == "skip" else "stop", rejects=rejects
     )
-    context.home.own_events.touch()
 
 
 def load_events(
@@ -94,8 +95,12 @@ def load_events(
     append: bool = False,
     on_error: Literal["stop", "skip"] = "stop",
     rejects: Path | None = None,
+    simulated: bool = False,
 ) -> list[Loaded]:
-    """Load the files of each table, say what became of them, and keep START_DATE and the observations true."""
+    """Load the files of each table, keep START_DATE and the observations true, and say what became of the files.
+
+    Events that are not `simulated` mark the home as somebody's own, which the demo then leaves alone.
+    """
     from analytics_platform.defs.running import record_observations
     from analytics_platform.sources.files import EventReader
 
@@ -121,6 +126,13 @@ def load_events(
             append=append,
             progress=lambda table, done, total: bars.step(f"write {table}", done, total),
         )
+    # Before anything is printed: a reader of the output that goes away must not leave this undone.
+    if not simulated:
+        if (context.home.path / "generated").exists() and not context.home.own_events.exists():
+            err.print(f"{context.home.path} also holds the demo's simulated events; keep yours apart with --home DIR")
+        context.home.own_events.touch()
+    _keep_start_date(context, loaded)
+    record_observations(context.home, context.settings, warehouse)
     for reader, result in zip(readers, loaded, strict=True):
         summary = reader.summary
         span = f", {result.days[0]} to {result.days[-1]}" if result.days else ""
@@ -138,8 +150,6 @@ def load_events(
         if summary.rejected:
             where = rejects if rejects and len(chosen) == 1 else _rejects_file(context, reader.table, rejects)
             err.print(f"  {counted(summary.rejected, 'row')} rejected: see {where}", markup=False)
-    _keep_start_date(context, loaded)
-    record_observations(context.home, context.settings, warehouse)
     return loaded
 
 
@@ -158,7 +168,8 @@ def _files(paths: tuple[Path, ...]) -> str:
 
 def _keep_start_date(context: Context, loaded: list[Loaded]) -> None:
     """Daily partitions begin with the first day of events, unless START_DATE was chosen and is earlier."""
-    first = min((day for result in loaded for day in result.days), default=None)
+    # A misdated event from the future begins no partitions.
+    first = min((day for result in loaded for day in result.days if day < context.today), default=None)
     settings = context.settings
     if first and ("start_date" not in settings.model_fields_set or first < settings.start_date):
         remember(context.home, "START_DATE", first.isoformat())

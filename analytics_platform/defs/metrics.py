@@ -13,6 +13,7 @@ import dagster as dg
 from analytics_platform.defs import checks
 from analytics_platform.defs.events import event_key
 from analytics_platform.defs.failures import retried_when_transient
+from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.partitions import days_of
 from analytics_platform.defs.resources import Progress
 from analytics_platform.defs.shown import column_schema, day_metadata, markdown, preview
@@ -20,7 +21,7 @@ from analytics_platform.metrics import facts, slices
 from analytics_platform.metrics.catalog import Metric
 from analytics_platform.metrics.dimensions import TOTAL, Dimension
 from analytics_platform.metrics.events import EVENT_TABLES
-from analytics_platform.metrics.tables import FEED_DAILY, daily_slices_table, user_day_table
+from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, daily_slices_table, user_day_table
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings
 from analytics_platform.warehouses.base import Row, Warehouse
@@ -28,6 +29,8 @@ from analytics_platform.warehouses.base import Row, Warehouse
 USER_DAY = dg.AssetKey(["facts", "user_day"])
 DAILY_SLICES = dg.AssetKey(["metrics", "daily_slices"])
 FEED_FRAME = dg.AssetKey(["frames", "feed_daily"])
+
+_TRIES = 3
 
 
 def metric_assets(
@@ -64,6 +67,7 @@ def metric_assets(
     )
     def user_day(
         context: dg.AssetExecutionContext,
+        alive: dg.ResourceParam[Alive],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
@@ -73,13 +77,17 @@ def metric_assets(
         unbalanced: dict[date, list[str]] = defaultdict(list)
         with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
-                current = warehouse.current_days(user_days, *facts.lookback(day))
-                query = facts.user_day(day, settings.zone, current, metrics, dimensions)
-                rows = warehouse.replace_day(user_days, day, query)
-                [expected] = warehouse.rows(facts.event_totals(day, settings.zone, metrics))
-                [stored] = warehouse.rows(facts.stored_totals(day, metrics))
-                mismatches[day] = facts.mismatches(stored, expected)
-                unbalanced[day] = facts.imbalance(stored, metrics)
+                for _ in range(_TRIES):
+                    current = warehouse.current_days(user_days, *facts.lookback(day))
+                    query = facts.user_day(day, settings.zone, current, metrics, dimensions)
+                    rows = warehouse.replace_day(user_days, day, query)
+                    [expected] = warehouse.rows(facts.event_totals(day, settings.zone, metrics))
+                    [stored] = warehouse.rows(facts.stored_totals(day, metrics))
+                    mismatches[day] = facts.mismatches(stored, expected)
+                    unbalanced[day] = facts.imbalance(stored, metrics)
+                    # Events loaded between computing and checking are no wrong number: the day is computed again.
+                    if not mismatches[day] or day in warehouse.current_days(user_days, day, day):
+                        break
                 context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
                 progress.step("facts/user_day", done, len(days))
         return dg.MaterializeResult(
@@ -122,6 +130,7 @@ def metric_assets(
     )
     def daily_slices(
         context: dg.AssetExecutionContext,
+        alive: dg.ResourceParam[Alive],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
@@ -131,6 +140,7 @@ def metric_assets(
         missing: dict[date, list[str]] = {}
         with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
+                _need(warehouse, user_days, USER_DAY, day)
                 query = slices.daily_slices(day, settings.labels, metrics, dimensions)
                 warehouse.replace_day(slice_table, day, query)
                 rows = warehouse.rows(slices.slices_between(day, day, metrics=metrics))
@@ -167,6 +177,7 @@ def metric_assets(
     )
     def feed_daily(
         context: dg.AssetExecutionContext,
+        alive: dg.ResourceParam[Alive],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         progress: dg.ResourceParam[Progress],
@@ -174,6 +185,7 @@ def metric_assets(
         days = days_of(context)
         with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
+                _need(warehouse, slice_table, DAILY_SLICES, day)
                 query = compose("feed_daily", {"event_date": day})
                 rows = warehouse.replace_day(FEED_DAILY, day, query)
                 context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
@@ -184,6 +196,13 @@ def metric_assets(
         return dg.MaterializeResult(metadata={"preview": dg.MetadataValue.md(markdown(frame))})
 
     return [user_day, daily_slices, feed_daily]
+
+
+def _need(warehouse: Warehouse, table: ResultTable, key: dg.AssetKey, day: date) -> None:
+    """Raise dg.Failure when the day is not in the table: computed from nothing, it would read as a day of zeros."""
+    if day not in warehouse.computed_days(table, day, day):
+        name = key.to_user_string()
+        raise dg.Failure(f"{name} of {day} has not been computed: materialise it first.", allow_retries=False)
 
 
 def _overview(rows: Sequence[Row]) -> list[Row]:

@@ -4,7 +4,7 @@ Belongs here: reading the frame of a day, drawing, composing, delivering, and wh
 Does not: what the report says (`reports/`), how it is sent (`channels/`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -13,6 +13,7 @@ from analytics_platform import delivery
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel, Receipt
 from analytics_platform.defs.failures import retried_when_transient
+from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.metrics import FEED_FRAME
 from analytics_platform.defs.partitions import days_of
 from analytics_platform.defs.shown import markdown, picture
@@ -67,6 +68,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
     )
     def chart(
         context: dg.AssetExecutionContext,
+        alive: dg.ResourceParam[Alive],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
@@ -96,6 +98,7 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
     )
     def messages(
         context: dg.AssetExecutionContext,
+        alive: dg.ResourceParam[Alive],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
@@ -126,26 +129,38 @@ def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDef
     )
     def receipts(
         context: dg.AssetExecutionContext,
+        alive: dg.ResourceParam[Alive],
         artifacts: dg.ResourceParam[Artifacts],
         channels: dg.ResourceParam[Sequence[Channel]],
     ) -> dg.MaterializeResult:
+        # All are read before the first is sent: a day that was never built must not stop in the middle.
+        prepared = {day: artifacts.load_messages(report.NAME, day) for day in days_of(context)}
+        sent: dict[date, Mapping[str, dg.MetadataValue]] = {}
+        failures: list[str] = []
         failed: list[Receipt] = []
-        failure: delivery.DeliveryError | None = None
-        for day in days_of(context):
-            prepared = artifacts.load_messages(report.NAME, day)
+        for day, messages in prepared.items():
             try:
-                sent = delivery.deliver(prepared, channels, key=f"{report.NAME}/{day}")
+                got = delivery.deliver(messages, channels, key=f"{report.NAME}/{day}")
             except delivery.DeliveryError as error:
+                failures.append(f"{day}: {error}")
                 failed += error.receipts
-                failure = error
                 continue
-            shown = {"receipts": dg.MetadataValue.md(_receipts(sent)), "recipients": _recipients(sent)}
-            context.add_asset_metadata(shown, partition_key=day.isoformat())
-        if failure:
+            sent[day] = {
+                "receipts": dg.MetadataValue.md(_receipts(got)),
+                "recipients": dg.MetadataValue.int(_recipients(got)),
+            }
+        if failures:
+            # The days that did go out keep their receipts, or a later backfill would send them again.
+            for day, shown in sent.items():
+                receipt = dg.AssetMaterialization(DELIVERY, partition=day.isoformat(), metadata=shown)
+                # Recorded at once: what a step logs before it fails is dropped with it.
+                context.instance.report_runless_asset_event(receipt)
             # No retry by Dagster: what is uncertain may have arrived, and what was sent would be sent twice.
             raise dg.Failure(
-                str(failure), metadata={"receipts": dg.MetadataValue.md(_receipts(failed))}, allow_retries=False
+                "\n".join(failures), metadata={"receipts": dg.MetadataValue.md(_receipts(failed))}, allow_retries=False
             )
+        for day, shown in sent.items():
+            context.add_asset_metadata(shown, partition_key=day.isoformat())
         return dg.MaterializeResult()
 
     return [chart, messages, receipts]

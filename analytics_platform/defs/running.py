@@ -10,6 +10,7 @@ from importlib import resources
 import dagster as dg
 
 from analytics_platform.defs.events import observations
+from analytics_platform.defs.liveness import end_dead_runs
 from analytics_platform.settings import Home, Settings
 from analytics_platform.warehouses.base import Warehouse
 
@@ -32,6 +33,7 @@ def instance_of(home: Home) -> dg.DagsterInstance:
 def run_in_process(home: Home, definitions: dg.Definitions, job: str, first: date, last: date) -> list[str]:
     """Run a job for the days first..last as one run; the reasons why it failed, none when it succeeded."""
     with instance_of(home) as instance:
+        end_dead_runs(home, instance)
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             raise_on_error=False,
@@ -52,11 +54,17 @@ def record_observations(home: Home, settings: Settings, warehouse: Warehouse) ->
             instance.report_runless_asset_event(observation)
 
 
+# How an interrupt or a termination reads in a step: Dagster's own, and the engine's when a statement was running.
+_STOPPED = ("DagsterExecutionInterruptedError", "Query interrupted")
+
+
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
     reasons = []
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
+            if data.error and any(name in data.error.to_string() for name in _STOPPED):
+                return ["stopped; days that were finished are kept, run it again for the rest"]
             step = (event.step_key or "a step").replace("__", "/")
             if data.user_failure_data and data.user_failure_data.description:
                 reasons.append(f"{step}: {data.user_failure_data.description}")

@@ -1,15 +1,18 @@
 {#
-  Days whose events were not loaded again after a result table, or facts/user_day that it comes from, was written; and
-  whose facts are not newer than the table. A table written after the load from facts written before it is outdated too.
+  Computed days of a result table that are not older than what they come from: the events of the day itself, those of the
+  30 days before it (a user who only received takes attributes from there, see metrics/facts.py), and facts/user_day.
 #}
 SELECT event_date
-FROM results.computed_days AS computed
+FROM results.computed_days
 WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $last_day
   AND event_date NOT IN (
-    SELECT loaded.event_date
-    FROM events.loaded_days AS loaded
-    JOIN results.computed_days AS earlier ON earlier.event_date = loaded.event_date
-    WHERE earlier.table_name IN ($table_name, 'user_day') AND loaded.loaded_at > earlier.computed_at
+    SELECT computed.event_date
+    FROM results.computed_days AS computed
+    CROSS JOIN events.loaded_days AS loaded
+    WHERE computed.table_name IN ($table_name, 'user_day')
+      AND computed.event_date >= $first_day AND computed.event_date <= $last_day
+      AND loaded.event_date <= computed.event_date AND loaded.event_date >= computed.event_date - INTERVAL 30 DAY
+      AND loaded.loaded_at > computed.computed_at
   )
   AND event_date NOT IN (
     SELECT facts.event_date

@@ -1,20 +1,25 @@
 """Running the graph for real: backfills, reruns, checks that stop a wrong number, deliveries that fail red."""
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from analytics_platform.channels.base import Channel, Outcome, Receipt
 from analytics_platform.definitions import build_definitions
+from analytics_platform.defs.reports import DELIVERY
 from analytics_platform.defs.schedules import DAILY_JOB, METRICS_JOB, REPORT_JOB
 from analytics_platform.messages import Album, Document, Message, Text
+from analytics_platform.metrics.events import FEED_ACTIONS, arrow_schema
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.metrics.tables import ResultTable
+from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query
-from analytics_platform.warehouses.base import Row, Warehouse, WarehouseBusyError
+from analytics_platform.warehouses.base import EventLoad, Row, Warehouse, WarehouseBusyError
 from analytics_platform_tests.defs.conftest import DAYS, FIRST, LAST, Place
 
 
@@ -69,6 +74,7 @@ def run(
     *,
     channels: Sequence[Channel] = (),
     warehouse: object | None = None,
+    instance: dg.DagsterInstance | None = None,
 ) -> dg.ExecuteInProcessResult:
     """One run over the days, in this process."""
     definitions = build_definitions(
@@ -77,9 +83,9 @@ def run(
         channels=channels,
         warehouse=warehouse or place.warehouse,  # type: ignore[arg-type]
     )
-    with dg.DagsterInstance.ephemeral() as instance:
+    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
         return definitions.resolve_job_def(job).execute_in_process(
-            instance=instance,
+            instance=used,
             raise_on_error=False,
             tags={
                 "dagster/asset_partition_range_start": first.isoformat(),
@@ -203,6 +209,57 @@ def test_a_delivery_that_is_not_certain_is_red_and_not_repeated(loaded: Place, o
     assert len(channel.sent) == 1
     assert "3 of 3 parts were not delivered for certain" in failure(result)
     assert ("deliveries/feed_daily", LAST.isoformat()) not in materialized(result)
+
+
+def test_days_that_were_delivered_keep_their_receipts_when_another_is_refused(loaded: Place) -> None:
+    run(loaded, METRICS_JOB, FIRST, LAST)
+
+    class RefusesTheLast(Recording):
+        def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
+            self.outcome = Outcome.REFUSED if key.endswith(str(LAST)) else Outcome.SENT
+            return super().send(messages, key=key)
+
+    before = LAST - timedelta(days=1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(loaded, REPORT_JOB, before, LAST, channels=[RefusesTheLast()], instance=instance)
+        assert not result.success
+        assert f"{LAST}: 3 of 3 parts" in failure(result)
+        assert instance.get_materialized_partitions(DELIVERY) == {before.isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("asset", "missing"), [("metrics/daily_slices", "facts/user_day"), ("frames/feed_daily", "metrics/daily_slices")]
+)
+def test_a_day_is_not_computed_from_nothing(loaded: Place, asset: str, missing: str) -> None:
+    definitions = build_definitions(loaded.home, loaded.settings, channels=[], warehouse=loaded.warehouse)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def(METRICS_JOB).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            partition_key=FIRST.isoformat(),
+            asset_selection=[dg.AssetKey.from_user_string(asset)],
+        )
+    assert not result.success
+    assert f"{missing} of {FIRST} has not been computed" in failure(result)
+
+
+def test_events_loaded_between_computing_and_checking_are_computed_again(loaded: Place) -> None:
+    @dataclass
+    class LateEvents(Altered):
+        late: bool = True
+
+        def rows(self, query: Query) -> list[Row]:
+            if query.name == "event_totals" and self.late:
+                self.late = False
+                event = {"user_id": 1, "post_id": 1, "action": "view", "time": day_window(FIRST, zone).start}
+                batch = pa.RecordBatch.from_pylist([event], schema=arrow_schema(FEED_ACTIONS))
+                loaded.warehouse.load([EventLoad(FEED_ACTIONS, [batch])], zone, append=True)
+            return self.real.rows(query)
+
+    zone = loaded.settings.zone
+    result = run(loaded, METRICS_JOB, FIRST, FIRST, warehouse=LateEvents(loaded.warehouse))
+    assert result.success, failure(result)
+    assert all(e.passed for e in result.get_asset_check_evaluations() if e.check_name == "counts_match_events")
 
 
 def test_nobody_to_tell_is_a_failure_not_silence(loaded: Place) -> None:
