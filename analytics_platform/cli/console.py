@@ -72,13 +72,33 @@ def show_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None
         for row in rows:
             print("\t".join("" if row[n] is None else str(row[n]) for n in names))  # noqa: T201
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    width = out.width if out.is_terminal else 200
+    for block in _blocks(rows, names, width):
+        table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+        for name in block:
+            table.add_column(name, justify="right" if _numeric(rows, name) else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(_cell(row[n]) for n in block))
+        # Wide enough for the block whatever the terminal says: a figure is never cut to its first digits.
+        Console(highlight=False, width=max(width, _width(rows, block))).print(table)
+        title = None
+
+
+def _width(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> int:
+    return sum(max(len(name), *(len(_cell(row[name])) for row in rows)) + 3 for name in names) + 1
+
+
+def _blocks(rows: Sequence[Mapping[str, object]], names: Sequence[str], width: int) -> list[list[str]]:
+    """The columns in blocks that fit the width, each beginning with the text columns that name the row."""
+    keys = [name for name in names if not _numeric(rows, name)]
+    blocks: list[list[str]] = [list(keys)]
     for name in names:
-        table.add_column(name, justify="right" if _numeric(rows, name) else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_cell(row[n]) for n in names))
-    # A table is never broken to fit a pipe: whoever reads it can scroll.
-    Console(highlight=False, width=max(out.width, 200) if not out.is_terminal else None).print(table)
+        if name in keys:
+            continue
+        if len(blocks[-1]) > len(keys) and _width(rows, [*blocks[-1], name]) > width:
+            blocks.append(list(keys))
+        blocks[-1].append(name)
+    return blocks
 
 
 def counted(number: int, noun: str) -> str:

@@ -66,10 +66,12 @@ def run_days(
     *,
     title: str,
     channels: "Sequence[Channel] | None" = None,
+    without: str | None = None,
 ) -> None:
     """Run a job for the days first..last as one run in this process, recorded in the home's Dagster instance.
 
     Raises JobError naming each failed asset and why. Progress is shown for the whole (`title`) and per asset.
+    `without` is the key of an asset of the job that is left out.
     """
     with Bars() as bars:
         bars.begin(title)  # before the imports: Dagster alone takes a second
@@ -77,7 +79,8 @@ def run_days(
         from analytics_platform.defs.running import run_in_process
 
         definitions = build_definitions(context.home, context.settings, channels=channels, progress=bars)
-        reasons = run_in_process(context.home, definitions, job, first, last)
-        bars.finish(title)
+        reasons = run_in_process(context.home, definitions, job, first, last, without=without)
+        if not reasons:
+            bars.finish(title)
     if reasons:
         raise JobError("\n".join(reasons))

@@ -16,7 +16,7 @@ from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.queries import compose
 
-_SHOWN = ("dimension", "dimension_value", "active_users", "views", "likes", "messages_received", "messages_sent", "ctr")
+_SHOWN = ("dimension", "dimension_value", "active_users", "feed_users", "views", "likes", "messages_sent", "ctr")
 _SHORT = (TOTAL, "gender", "os", "source", "age_group")
 
 
@@ -30,6 +30,7 @@ def demo(
 
     Example: `analytics-platform demo --days 60 --home /tmp/demo`
     """
+    from analytics_platform.channels.folder import FolderChannel
     from analytics_platform.defs.schedules import METRICS_JOB
 
     context = begin(home)
@@ -44,7 +45,8 @@ def demo(
     check_days(context, first, last)
     run_days(context, METRICS_JOB, first, last, title=f"compute {days} days")
     out.print()
-    deliver_feed_report(context, last, dry_run=True)
+    # Into the folder even where Telegram is configured: simulated figures are nobody's news.
+    deliver_feed_report(context, last, channels=[FolderChannel(context.home.outbox)])
     rows = context.warehouse().rows(slices_between(last, last))
     shown = [r for name in _SHORT for r in rows if r["dimension"] == name]
     out.print()

@@ -16,7 +16,7 @@ from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.metrics.windows import days, local_day
 from analytics_platform.queries import compose
-from analytics_platform.settings import Settings
+from analytics_platform.settings import Settings, misspelt
 from analytics_platform.warehouses.base import WarehouseError
 
 _SIGNS = {"ok": "[green]ok     [/green]", "note": "[yellow]note   [/yellow]", "problem": "[red]PROBLEM[/red]"}
@@ -59,6 +59,8 @@ def _settings(context: Context) -> Iterator[Finding]:
         f"settings: TIMEZONE {settings.timezone}, LOCALE {settings.locale}, START_DATE {settings.start_date}, "
         f"reports at {settings.report_time:%H:%M}",
     )
+    for name, meant, place in misspelt(context.home):
+        yield Finding("note", f"{name} in {place} is no setting", f"write {meant}")
     if "timezone" not in settings.model_fields_set:
         yield Finding("note", "TIMEZONE is not set, days are cut in UTC", "set TIMEZONE, for example Europe/Moscow")
 
@@ -110,6 +112,8 @@ def _data(context: Context) -> Iterator[Finding]:
 def _results(context: Context) -> Iterator[Finding]:
     first, last = context.settings.start_date, context.today - timedelta(days=1)
     warehouse = context.warehouse()
+    if not any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in EVENT_TABLES):
+        return
     computed = warehouse.computed_days(FEED_DAILY, first, last)
     changed = sorted(set(computed) - set(warehouse.current_days(FEED_DAILY, first, last)))
     total = sum(1 for _ in days(first, last))
@@ -121,7 +125,8 @@ def _results(context: Context) -> Iterator[Finding]:
     if changed:
         yield Finding(
             "note",
-            f"{len(changed)} computed days have had their events loaded again since",
+            f"{counted(len(changed), 'computed day')} older than what they come from "
+            "(events loaded since, or TIMEZONE or GENDER_LABELS changed)",
             f"analytics-platform materialize --from {changed[0]} --to {changed[-1]}",
         )
 
@@ -138,7 +143,8 @@ def _delivery(context: Context) -> Iterator[Finding]:
             if not value
         ]
         remedy = f"for Telegram set {' and '.join(missing)} (docs/telegram.md)" if missing else ""
-        yield Finding("ok", f"reports go to the folder {context.home.outbox}", remedy)
+        half = len(missing) == 1 and settings.delivery_channel == "auto"
+        yield Finding("note" if half else "ok", f"reports go to the folder {context.home.outbox}", remedy)
         return
     from analytics_platform.channels.base import ChannelError
     from analytics_platform.defs.resources import configured_channels

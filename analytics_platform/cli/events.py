@@ -64,7 +64,7 @@ def load(
     append: Annotated[bool, typer.Option("--append", help="Add to the days instead of replacing them.")] = False,
     on_error: Annotated[str, typer.Option(help="stop: a bad row loads nothing; skip: load the others.")] = "stop",
     rejects: Annotated[
-        Path | None, typer.Option(help="Where skipped rows go. Default: rejected_<table>.csv in the home.")
+        Path | None, typer.Option(help="Where skipped rows go. Default: rejected_TABLE.csv in the home.")
     ] = None,
     source_timezone: Annotated[str, typer.Option(help="Zone of times without an offset.")] = "UTC",
     home: HomeOption = None,
@@ -81,6 +81,8 @@ def load(
         raise typer.BadParameter("--on-error is stop or skip")
     zone = _zone(source_timezone)
     context = begin(home)
+    if (context.home.path / "generated").exists() and not context.home.own_events.exists():
+        raise JobError(f"{context.home.path} holds the demo's simulated events; give yours another home: --home DIR")
     chosen = [(t, p) for t, p in ((FEED_ACTIONS, feed), (MESSAGE_ACTIONS, messages)) if p]
     load_events(
         context, chosen, zone, append=append, on_error="skip" if on_error == "skip" else "stop", rejects=rejects
@@ -128,8 +130,6 @@ def load_events(
         )
     # Before anything is printed: a reader of the output that goes away must not leave this undone.
     if not simulated:
-        if (context.home.path / "generated").exists() and not context.home.own_events.exists():
-            err.print(f"{context.home.path} also holds the demo's simulated events; keep yours apart with --home DIR")
         context.home.own_events.touch()
     _keep_start_date(context, loaded)
     record_observations(context.home, context.settings, warehouse)

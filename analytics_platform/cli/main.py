@@ -33,16 +33,20 @@ def run() -> None:
     """Entry point of the console script. Known failures are one sentence; an unknown one keeps its traceback."""
     from analytics_platform.artifacts import ArtifactError
     from analytics_platform.channels.base import ChannelError
+    from analytics_platform.delivery import DeliveryError
     from analytics_platform.sources.problems import EventFileError
     from analytics_platform.warehouses.base import WarehouseError
 
-    known = (JobError, SettingsError, ArtifactError, ChannelError, EventFileError, WarehouseError)
+    known = (JobError, SettingsError, ArtifactError, ChannelError, DeliveryError, EventFileError, WarehouseError)
     try:
         app()
     except known as error:
         err.print("[bold red]Error:[/bold red]", end=" ")
         err.print(str(error), markup=False)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # The engine answers Ctrl-C with an error of its own while a statement runs.
+        if not isinstance(error, KeyboardInterrupt) and str(error) != "Query interrupted":
+            raise
         err.print("Stopped.")
         sys.exit(1)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics_platform.cli.console import counted, out
+from analytics_platform.cli.console import JobError, counted, out
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.slices import check_days
+from analytics_platform.metrics.facts import event_totals
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.metrics.windows import days
 
@@ -47,21 +48,37 @@ def feed(
     deliver_feed_report(context, day, dry_run=dry_run, folder=folder)
 
 
-def deliver_feed_report(context: Context, day: dt.date, *, dry_run: bool = False, folder: Path | None = None) -> None:
+def deliver_feed_report(
+    context: Context,
+    day: dt.date,
+    *,
+    dry_run: bool = False,
+    folder: Path | None = None,
+    channels: "Sequence[Channel] | None" = None,
+) -> None:
     """Bring the compared days up to date, build the report of `day`, deliver it, and print what was said and where."""
     from analytics_platform.artifacts import Artifacts
     from analytics_platform.defs.schedules import METRICS_JOB, REPORT_JOB
+    from analytics_platform.delivery import deliver
     from analytics_platform.messages import Text
     from analytics_platform.reports.feed_daily import NAME
 
     first = max(day - dt.timedelta(days=7), context.settings.start_date)
+    [events] = context.warehouse().rows(event_totals(day, context.settings.zone))
+    if not events["feed_actions"]:
+        raise JobError(f"{day} has no feed events: load them first, analytics-platform load --feed FILE")
     current = context.warehouse().current_days(FEED_DAILY, first, day)
     stale = [d for d in days(first, day) if d not in current]
     if stale:
         run_days(context, METRICS_JOB, stale[0], stale[-1], title=f"compute {counted(len(stale), 'day')}")
-    channels = _channels(context, dry_run=dry_run, folder=folder)
-    run_days(context, REPORT_JOB, day, day, title="build and deliver the report", channels=channels)
+    channels = channels or _channels(context, dry_run=dry_run, folder=folder)
     artifacts = Artifacts(context.home.artifacts)
+    if dry_run:
+        # Not through the delivery asset: its receipt says who really got the report.
+        run_days(context, REPORT_JOB, day, day, title="build the report", without=f"deliveries/{NAME}")
+        deliver(artifacts.load_messages(NAME, day), channels, key=f"{NAME}/{day}")
+    else:
+        run_days(context, REPORT_JOB, day, day, title="build and deliver the report", channels=channels)
     for message in artifacts.load_messages(NAME, day):
         if isinstance(message, Text):
             out.print(message.plain, markup=False)
@@ -87,6 +104,8 @@ def _channels(context: Context, *, dry_run: bool, folder: Path | None) -> "Seque
 
 def _places(context: Context, channels: "Sequence[Channel]", folder: Path | None, key: str) -> list[str]:
     return [
-        str((folder or context.home.outbox) / key) if channel.name == "folder" else f"{channel.name}"
+        str((folder or context.home.outbox) / key)
+        if channel.name == "folder"
+        else f"{channel.name} {', '.join(context.settings.telegram_chat_ids)}"
         for channel in channels
     ]

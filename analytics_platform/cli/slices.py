@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, counted, out, show_table
+from analytics_platform.cli.console import JobError, counted, err, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
 from analytics_platform.metrics.slices import slices_between
+from analytics_platform.metrics.tables import daily_slices_table
 
 _OptionalDay = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
 _From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
@@ -75,7 +76,16 @@ def slices(
         raise typer.BadParameter(f"--dimension {dimension}: choose one of {', '.join(names)}")
     begin_day, end_day = chosen_days(None, first, last)
     context = begin(home)
-    rows = context.warehouse().rows(slices_between(begin_day, end_day, dimension))
+    warehouse = context.warehouse()
+    rows = warehouse.rows(slices_between(begin_day, end_day, dimension))
+    computed = warehouse.computed_days(daily_slices_table(), begin_day, end_day)
+    stale = sorted(set(computed) - set(warehouse.current_days(daily_slices_table(), begin_day, end_day)))
+    if stale:
+        err.print(
+            f"{counted(len(stale), 'day')} older than the events or the settings in force; for current figures: "
+            f"analytics-platform materialize --from {stale[0]} --to {stale[-1]}",
+            markup=False,
+        )
     if not rows:
         raise JobError(
             f"no slices from {begin_day} to {end_day}: run "

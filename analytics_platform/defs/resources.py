@@ -39,6 +39,7 @@ class DuckDBWarehouseResource(DuckDBResource):
     results_database: str = Field(description="path to the DuckDB file of results")
     scratch: str = Field(description="folder for spill files and half-done loads")
     lock_timeout_seconds: float = Field(default=120.0, description="how long to wait for another process's lock")
+    basis: str = Field(default="", description="the settings that results depend on")
 
     def warehouse(self) -> Warehouse:
         """The warehouse over these files."""
@@ -52,6 +53,7 @@ class DuckDBWarehouseResource(DuckDBResource):
             scratch=Path(self.scratch),
             config={name: str(value) for name, value in self.connection_config.items()},
             lock_timeout_seconds=self.lock_timeout_seconds,
+            basis=self.basis,
         )
 
     def create_resource(self, context: dg.InitResourceContext) -> Warehouse:  # noqa: ARG002  (Dagster's signature)
@@ -70,6 +72,7 @@ def warehouse_resource(home: Home, settings: Settings) -> DuckDBWarehouseResourc
         scratch=str(home.scratch),
         connection_config=config,
         lock_timeout_seconds=settings.lock_timeout_seconds,
+        basis=settings.basis,
     )
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
-from analytics_platform.metrics.catalog import METRICS, Count, Distinct, Metric, Ratio, summed
+from analytics_platform.metrics.catalog import METRICS, Count, Distinct, Metric, Ratio, Source, summed
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL, Dimension, Labels, attributes
 from analytics_platform.queries import Query, Value, compose
 
@@ -101,14 +101,15 @@ def unusual_volumes(
     a count may differ: 0.5 allows from half to one and a half times.
     """
     by_day = {row["event_date"]: row for row in totals}
-    counts = [m for m in metrics if isinstance(m, Count) and m.where == "true"]
+    # Every message is sent and received: one of the two is enough.
+    counts = [m for m in metrics if isinstance(m, Count) and m.where == "true" and m.source is not Source.RECEIVED]
     found: dict[date, list[str]] = {}
     for day in days:
         now, before = by_day.get(day), by_day.get(day - timedelta(days=7))
         if now is None or before is None:
             continue
         found[day] = [
-            f"{m.name} is {now[m.name]}, a week before {before[m.name]}"
+            f"{m.name} is {_number(now[m.name]):,}, a week before {_number(before[m.name]):,}"
             for m in counts
             if abs(_number(now[m.name]) - _number(before[m.name])) > tolerance * _number(before[m.name])
         ]

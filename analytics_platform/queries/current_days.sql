@@ -1,10 +1,11 @@
 {#
   Computed days of a result table that are not older than what they come from: the events of the day itself, those of the
-  30 days before it (a user who only received takes attributes from there, see metrics/facts.py), and facts/user_day.
+  30 days before it (a user who only received takes attributes from there, see metrics/facts.py), and facts/user_day;
+  and that were computed under the settings in force ($basis).
 #}
 SELECT event_date
 FROM results.computed_days
-WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $last_day
+WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $last_day AND basis = $basis
   AND event_date NOT IN (
     SELECT computed.event_date
     FROM results.computed_days AS computed

@@ -23,23 +23,13 @@ from filelock import FileLock
 from filelock import Timeout as GateTimeout
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from analytics_platform.metrics.events import EVENT_TABLES, EventTable, Kind
-from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, Type, daily_slices_table, user_day_table
+from analytics_platform.metrics.events import EventTable
+from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, daily_slices_table, user_day_table
 from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query, compose
 from analytics_platform.warehouses.base import EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
+from analytics_platform.warehouses.duckdb_schema import COMPUTED, EVENT_TYPES, LOADED, event_tables, result_tables
 
-_EVENT_TYPES = {
-    Kind.UINT32: "UINTEGER",
-    Kind.INT16: "SMALLINT",
-    Kind.INT8: "TINYINT",
-    Kind.TEXT: "VARCHAR",
-    Kind.TIME: "TIMESTAMP",
-}
-_RESULT_TYPES = {t: ("UINTEGER" if t is Type.USER else t.value) for t in Type}
-
-# One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
-_COMPUTED, _LOADED = "computed_days", "loaded_days"
 # Rows sorted and written at a time: whole row groups go straight to the file, small inserts through the log as well;
 # an unsorted day would cost every later scan.
 _SORTED_ROWS = 1_000_000
@@ -53,13 +43,17 @@ _TURN = threading.RLock()
 
 @dataclass
 class DuckDBWarehouse:
-    """Events in `events`, results in `results`. `config` are DuckDB's own settings (memory_limit, threads, ...)."""
+    """Events in `events`, results in `results`. `config` are DuckDB's own settings (memory_limit, threads, ...).
+
+    `basis` names the settings that results depend on (time zone, labels): days computed under another are not current.
+    """
 
     events: Path
     results: Path
     scratch: Path
     config: dict[str, str] = field(default_factory=dict)
     lock_timeout_seconds: float = 120.0
+    basis: str = ""
     result_tables: tuple[ResultTable, ...] = field(
         default_factory=lambda: (user_day_table(), daily_slices_table(), FEED_DAILY)
     )
@@ -80,7 +74,7 @@ class DuckDBWarehouse:
                     folder.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise WarehouseError(f"the folder {folder} cannot be created: {error.strerror}") from error
-            wanted = {"events": self._event_ddl(), "results": self._result_ddl()}
+            wanted = {"events": event_tables(), "results": result_tables(self.result_tables)}
             for name, columns in wanted.items():
                 if self._missing(name, columns):
                     with self._open(write=name) as con:
@@ -102,14 +96,14 @@ class DuckDBWarehouse:
 
     def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """See the port."""
-        return self._days("computed_days", table, first, last)
+        return self._days("computed_days", {"table_name": table.name, "first_day": first, "last_day": last})
 
     def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """See the port."""
-        return self._days("current_days", table, first, last)
+        within = {"table_name": table.name, "first_day": first, "last_day": last}
+        return self._days("current_days", {**within, "basis": self.basis})
 
-    def _days(self, query: str, table: ResultTable, first: date, last: date) -> Collection[date]:
-        params = {"table_name": table.name, "first_day": first, "last_day": last}
+    def _days(self, query: str, params: dict[str, object]) -> Collection[date]:
         return {day for row in self.rows(compose(query, params)) if isinstance(day := row["event_date"], date)}
 
     def replace_day(self, table: ResultTable, day: date, query: Query) -> int:
@@ -130,8 +124,8 @@ class DuckDBWarehouse:
                     counted = con.execute(f"SELECT count(*) FROM {staged}").fetchone()
                     written = int(counted[0]) if counted else 0
                     con.execute(
-                        f"INSERT OR REPLACE INTO results.{_COMPUTED} VALUES ($table, $day, $rows, $moment)",
-                        {"table": table.name, "day": day, "rows": written, "moment": moment},
+                        f"INSERT OR REPLACE INTO results.{COMPUTED} VALUES ($table, $day, $rows, $moment, $basis)",
+                        {"table": table.name, "day": day, "rows": written, "moment": moment, "basis": self.basis},
                     )
             finally:
                 if self._engine is not None:
@@ -170,7 +164,7 @@ class DuckDBWarehouse:
     def _stage(self, con: duckdb.DuckDBPyConnection, load: EventLoad) -> None:
         import pyarrow as pa
 
-        body = ", ".join(f'"{c.name}" {_EVENT_TYPES[c.kind]}' for c in load.table.columns)
+        body = ", ".join(f'"{c.name}" {EVENT_TYPES[c.kind]}' for c in load.table.columns)
         con.execute(f'CREATE TABLE staging."{load.table.name}" ({body})')
         columns = ", ".join(f'"{c.name}"' for c in load.table.columns)
         for batch in load.batches:
@@ -216,7 +210,7 @@ class DuckDBWarehouse:
             con.execute(f'DELETE FROM events."{table.name}" WHERE {_WITHIN}', _window(day, zone))
             # Counted here: with `append` the day has more rows than the files brought.
             con.execute(
-                f"INSERT OR REPLACE INTO events.{_LOADED} SELECT $table, $day, count(*), {_UTC_NOW} "
+                f"INSERT OR REPLACE INTO events.{LOADED} SELECT $table, $day, count(*), {_UTC_NOW} "
                 f'FROM staging."{table.name}" WHERE {_WITHIN}',
                 {"table": table.name, "day": day, **_window(day, zone)},
             )
@@ -299,14 +293,6 @@ class DuckDBWarehouse:
 
     # -------------------------------------------------------------- schemas
 
-    def _event_ddl(self) -> dict[str, list[tuple[str, str]]]:
-        tables = {t.name: [(c.name, _EVENT_TYPES[c.kind]) for c in t.columns] for t in EVENT_TABLES}
-        return {**tables, _LOADED: _ledger_ddl("loaded_at")}
-
-    def _result_ddl(self) -> dict[str, list[tuple[str, str]]]:
-        tables = {t.name: [(c, _RESULT_TYPES[k]) for c, k in t.columns] for t in self.result_tables}
-        return {**tables, _COMPUTED: _ledger_ddl("computed_at")}
-
     def _missing(self, name: str, columns: dict[str, list[tuple[str, str]]]) -> bool:
         path = self.events if name == "events" else self.results
         if not path.exists():
@@ -331,7 +317,7 @@ class DuckDBWarehouse:
         gaps: list[tuple[str, str | None, str]] = []
         for table, wanted in columns.items():
             if table not in have:
-                keyed = table in (_COMPUTED, _LOADED)
+                keyed = table in (COMPUTED, LOADED)
                 gaps.append((table, None, ", PRIMARY KEY (table_name, event_date)" if keyed else ""))
             else:
                 gaps += [(table, c, t) for c, t in wanted if c not in have[table]]
@@ -355,10 +341,6 @@ def _runs(rows: dict[date, int], enough: int) -> Iterator[list[date]]:
 def _window(day: date, zone: ZoneInfo) -> dict[str, object]:
     window = day_window(day, zone)
     return {"start": window.start, "end": window.end}
-
-
-def _ledger_ddl(moment: str) -> list[tuple[str, str]]:
-    return [("table_name", "VARCHAR"), ("event_date", "DATE"), ("rows", "BIGINT"), (moment, "TIMESTAMP")]
 
 
 def _run(con: duckdb.DuckDBPyConnection, query: Query) -> duckdb.DuckDBPyConnection:

@@ -74,9 +74,9 @@ def _slices() -> list[Query]:
     return [slices.slices_between(a, b, d, MORE_METRICS) for a, b in spans for d in ("", "country", "total", "x' OR 1")]
 
 
-def _ledger(query: str) -> list[Query]:
+def _ledger(query: str, **more: str) -> list[Query]:
     return [
-        compose(query, {"table_name": name, "first_day": a, "last_day": b})
+        compose(query, {"table_name": name, "first_day": a, "last_day": b, **more})
         for name in ("user_day", "daily_slices", "feed_daily")
         for a, b in ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY))
     ]
@@ -84,7 +84,7 @@ def _ledger(query: str) -> list[Query]:
 
 CASES: Mapping[str, Questions] = {
     "computed_days": lambda: _ledger("computed_days"),
-    "current_days": lambda: _ledger("current_days"),
+    "current_days": lambda: _ledger("current_days", basis="UTC"),
     "daily_slices": _daily_slices,
     "event_span": lambda: [compose("event_span", table=t.name) for t in EVENT_TABLES],
     "event_totals": lambda: [
@@ -157,6 +157,8 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
         ]
 
     found["results.computed_days"] = ledger("computed_at", ("user_day", "daily_slices"), DAYS, 0)
+    for row in found["results.computed_days"]:
+        row["basis"] = "Asia/Tokyo" if row["event_date"] == DAYS[-1] else "UTC"
     # Before, at and after the moment of computing; and only half of the days known as loaded.
     found["events.loaded_days"] = [
         *ledger("loaded_at", ("feed_actions",), DAYS[:3], 1),

@@ -8,7 +8,8 @@ from analytics_platform.metrics.tables import ResultTable, Type
 
 def _ledger(name: str, moment: str) -> ResultTable:
     columns = (("table_name", Type.TEXT), ("event_date", Type.DATE), ("rows", Type.TOTAL), (moment, Type.TIME))
-    return ResultTable(name, columns)
+    basis = (("basis", Type.TEXT),) if name == "computed_days" else ()
+    return ResultTable(name, (*columns, *basis))
 
 
 # loaded_days stands beside the events, computed_days beside the results.
