@@ -3,7 +3,7 @@
 Belongs here: partition definitions, and the days of a run. Does not: windows in UTC (`metrics/windows.py`).
 """
 
-from datetime import date, timedelta
+from datetime import date
 
 import dagster as dg
 
@@ -18,8 +18,3 @@ def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
 def days_of(context: dg.AssetExecutionContext) -> list[date]:
     """The days this run is for, oldest first: one, or all of a single-run backfill."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
-
-
-def last_complete_day(settings: Settings, today: date) -> date:
-    """The day that daily reports are about, given the local date."""
-    return max(today - timedelta(days=1), settings.start_date)
