@@ -1,16 +1,93 @@
-"""What reports share: filling a text template in a language.
+"""What a report is: its name, cadence and needs, and how its figures become messages.
 
-Belongs here: the template environment. Does not: any report's content, any channel's limits.
+Belongs here: the Report type, and the template environment that reports share. Does not: any report's content, any
+channel's limits, running (`defs/`).
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
+from analytics_platform.cadence import Cadence, Period
 from analytics_platform.language import Language
-from analytics_platform.messages import Text
+from analytics_platform.messages import Message, Text
+from analytics_platform.queries import Query
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+Row = dict[str, object]
+FrameT = TypeVar("FrameT")
+
+
+class Reader(Protocol):
+    """What a report may ask for: the rows of a query. Every warehouse is one."""
+
+    def rows(self, query: Query) -> list[Row]:
+        """The rows of a query whose answer is small."""
+        ...
+
+
+class NothingToReportError(Exception):
+    """The period has no data to report. One sentence: what is missing and what to do."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How a report is to read: language, time zone of its days, and the form of its tables."""
+
+    language: Language
+    zone: ZoneInfo
+    csv_bom: bool = True  # a byte order mark before CSV, without which Excel takes UTF-8 for something else
+
+
+@dataclass(frozen=True)
+class Number:
+    """A headline figure, kept when the report is delivered: later data is compared with it.
+
+    `name` is English, as in the report's text; `share` is shown as percent.
+    """
+
+    name: str
+    value: float | None
+    share: bool = False
+
+
+class Report(ABC, Generic[FrameT]):
+    """One report. An instance per file in this folder, named REPORT, is all there is to add.
+
+    `name` is the identifier in ledger, asset keys and files; `verb` what the command line calls it. `sources` are the
+    event tables whose data must be complete; `tables` the result tables it reads, `lookback_days` how many days before
+    its period it also reads.
+    """
+
+    name: ClassVar[str]
+    verb: ClassVar[str]
+    title: ClassVar[str]
+    about: ClassVar[str]
+    cadence: ClassVar[Cadence]
+    sources: ClassVar[tuple[str, ...]]
+    tables: ClassVar[tuple[str, ...]]
+    lookback_days: ClassVar[int] = 0
+
+    @abstractmethod
+    def read(self, reader: Reader, period: Period, zone: ZoneInfo) -> FrameT:
+        """The figures of the period. Raises NothingToReportError when there is nothing to say."""
+
+    @abstractmethod
+    def numbers(self, frame: FrameT) -> tuple[Number, ...]:
+        """The headline figures, in the order of the text."""
+
+    def draw(self, frame: FrameT, rendering: Rendering) -> Mapping[str, bytes]:  # noqa: ARG002
+        """Charts and tables by file name; none by default."""
+        return {}
+
+    @abstractmethod
+    def compose(self, frame: FrameT, drawn: Mapping[str, bytes], rendering: Rendering) -> Sequence[Message]:
+        """The messages, the text first. `drawn` is what `draw` gave."""
 
 
 @lru_cache(maxsize=1)
