@@ -6,7 +6,7 @@ Belongs here: where files lie and how a set of messages is written and read back
 import errno
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +14,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from analytics_platform.messages import Album, Document, Message, Picture, Text
+
+_DRAWN = "drawn.json"
 
 
 class ArtifactError(Exception):
@@ -45,6 +47,17 @@ class Artifacts:
         if not path.is_file():
             raise ArtifactError(f"{report} of {day} has no {filename}; materialise its chart first")
         return path.read_bytes()
+
+    def save_drawn(self, report: str, day: date, drawn: Mapping[str, bytes]) -> dict[str, Path]:
+        """Write charts and tables, each in one step, and their order; the paths by name."""
+        paths = {name: self.save(report, day, name, content) for name, content in drawn.items()}
+        self.save(report, day, _DRAWN, json.dumps(list(drawn), ensure_ascii=False).encode())
+        return paths
+
+    def load_drawn(self, report: str, day: date) -> dict[str, bytes]:
+        """What `save_drawn` wrote, in the same order. Raises ArtifactError when it was never rendered."""
+        names = json.loads(self.load(report, day, _DRAWN))
+        return {name: self.load(report, day, name) for name in names}
 
     def save_messages(self, report: str, day: date, messages: Sequence[Message]) -> Path:
         """Write a report's messages as `messages/`, replacing the earlier ones; the folder's path."""

@@ -5,15 +5,30 @@
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel
-from analytics_platform.defs import events, liveness, metrics, partitions, reports, resources, schedules
+from analytics_platform.defs import (
+    app,
+    availability,
+    events,
+    followups,
+    liveness,
+    metrics,
+    owner,
+    partitions,
+    reports,
+    resources,
+    schedules,
+)
 from analytics_platform.metrics import catalog, dimensions
-from analytics_platform.settings import Home, Settings, home_folder, load_settings
+from analytics_platform.reports import all_reports
+from analytics_platform.reports.base import Report
+from analytics_platform.settings import Home, Settings, SettingsError, home_folder, load_settings
 from analytics_platform.warehouses.base import Warehouse
 
 # Backfill policies are "beta" in Dagster 1.13; the version is pinned, so the notice tells nothing new.
@@ -27,26 +42,39 @@ def build_definitions(
     warehouse: Warehouse | None = None,
     channels: Sequence[Channel] | None = None,
     progress: resources.Progress | None = None,
+    known_reports: Mapping[str, Report[Any]] | None = None,
+    ledgers: resources.Ledgers | None = None,
     catalogue: Sequence[catalog.Metric] = catalog.METRICS,
     sliced_by: Sequence[dimensions.Dimension] = dimensions.DIMENSIONS,
 ) -> dg.Definitions:
     """The whole graph over one home folder. Raises SettingsError or ValueError naming what is configured wrongly."""
     home = home or home_folder()
     settings = settings or load_settings(home)
+    known = all_reports() if known_reports is None else known_reports
+    check_reports(settings, known)
+    ledgers = ledgers or resources.ledgers_of(home, settings)
     daily = partitions.daily(settings)
-    jobs = schedules.jobs()
+    jobs = schedules.jobs(known)
+    follow = followups.jobs(known)
     return dg.Definitions(
         assets=[
             *events.event_assets(),
             *metrics.metric_assets(daily, catalog.check(catalogue), dimensions.check(sliced_by)),
-            *reports.report_assets(daily),
+            *app.app_assets(daily, catalogue),
+            *reports.report_assets(known.values(), settings),
         ],
-        jobs=list(jobs.values()),
-        schedules=schedules.schedules(settings, jobs[schedules.DAILY_JOB]),
-        sensors=[events.events_sensor(settings), liveness.dead_runs_sensor(home)],
+        jobs=[*jobs.values(), *follow.values()],
+        schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
+        sensors=[
+            availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()]),
+            owner.owner_sensor(settings, ledgers),
+            events.events_sensor(settings),
+            liveness.dead_runs_sensor(home),
+        ],
         resources={
             "warehouse": warehouse or resources.warehouse_resource(home, settings),
             "settings": settings,
+            "ledgers": ledgers,
             "artifacts": Artifacts(home.artifacts),
             "channels": list(channels) if channels is not None else resources.channels_resource(home, settings),
             "progress": progress or resources.Quiet(),
@@ -55,6 +83,14 @@ def build_definitions(
         # Six assets cost 3.5 s of CPU in one process and 22 s in one each; the engine has its own threads.
         executor=dg.in_process_executor,
     )
+
+
+def check_reports(settings: Settings, known: Mapping[str, Report[Any]]) -> None:
+    """Raise SettingsError when REPORTS or REPORT_OWNERS names a report that there is not."""
+    for variable, names in (("REPORTS", settings.reports), ("REPORT_OWNERS", settings.report_owners)):
+        strange = [name for name in names if name not in known]
+        if strange:
+            raise SettingsError(f"{variable}: there is no report {strange[0]!r}; there are {', '.join(known)}.")
 
 
 @dg.definitions

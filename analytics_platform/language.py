@@ -95,6 +95,10 @@ class Language:
 
         return str(format_date(day, format="medium", locale=self._locale))
 
+    def period(self, first: date, last: date) -> str:
+        """A day in full, or two with a dash: `Nov 14, 2026 – Nov 20, 2026`."""
+        return self.day(last) if first == last else f"{self.day(first)} – {self.day(last)}"
+
     def weekday(self, day: date) -> str:
         """Abbreviated weekday and day of the month, for axes: `Fri 20`, `пт 20`."""
         from babel.dates import format_date

@@ -16,8 +16,8 @@ SECRET = "<secret>"  # noqa: S105
 PASSWORD = "<password>"  # noqa: S105
 
 # Once or twice URL-quoted, too: that is how a token stands in an address inside an address.
-_BOT_TOKEN = re.compile(r"\d{6,}(?::|%(?:25)?3A)[A-Za-z0-9_-]{30,}", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/?#@]*):[^\s/?#]*@", re.IGNORECASE)
+_BOT_TOKEN = re.compile(r"(?<!\d)\d{6,}(?::|%(?:25)?3A)[A-Za-z0-9_-]{30,}", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s:/?#@]*):[^\s/?#]*@", re.IGNORECASE)
 # Shorter values are words and numbers of ordinary text; removing them would make logs unreadable and hide nothing.
 _SHORTEST_SECRET = 4
 _TALKATIVE = ("httpx", "httpcore")

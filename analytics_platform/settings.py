@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from analytics_platform.availability import Policy, parse_policy
 from analytics_platform.language import LANGUAGES
 from analytics_platform.metrics.dimensions import Labels
 
@@ -55,6 +56,11 @@ class Home:
         return self.path / "outbox"
 
     @property
+    def state(self) -> Path:
+        """Run ledger and open problems (SQLite), unless STATE_URL names another database."""
+        return self.path / "state.sqlite"
+
+    @property
     def dagster(self) -> Path:
         """DAGSTER_HOME: runs, materialisations, schedules' ticks, logs."""
         return self.path / "dagster"
@@ -90,10 +96,18 @@ def _language(code: str) -> str:
     return code
 
 
+def _policy(text: str) -> str:
+    parse_policy(text)
+    return text
+
+
 def _duckdb_size(text: str) -> str:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
         raise ValueError(f"{text!r} is not a size; write one such as 768MB or 2GB")
     return text
+
+
+_Words = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -126,11 +140,62 @@ class Settings(BaseSettings):
         default=300, ge=0, description="how long a run waits before trying again what only waiting can mend"
     )
 
+    state_url: SecretStr | None = Field(
+        default=None,
+        description="database of the run ledger, such as postgresql://...; default: SQLite in the home",
+    )
+    reports: _Words = Field(
+        default=("feed_daily", "app_daily"), description="reports that go out by themselves, separated by commas"
+    )
+    gate_feed_actions: Annotated[str, AfterValidator(_policy)] = Field(
+        default="", description="when feed_actions counts as complete"
+    )
+    gate_message_actions: Annotated[str, AfterValidator(_policy)] = Field(
+        default="", description="when message_actions counts as complete"
+    )
+    late_after_hours: float = Field(
+        default=3, ge=0, description="hours after a report is due without its data until its owner is told"
+    )
+    report_attempts: int = Field(default=3, ge=1, description="how often a report that fails before delivery is tried")
+    report_lease_minutes: float = Field(
+        default=60, gt=0, description="after which a run on another machine that says nothing loses its report"
+    )
+    backlog_limit: int = Field(
+        default=7, ge=1, description="more missed periods than this become one digest instead of a report each"
+    )
+    correction_tolerance: float = Field(
+        default=0.01, ge=0, description="share by which a delivered figure may move before a correction is sent"
+    )
+    correction_days: int = Field(
+        default=7, ge=0, description="for how many days after its period a delivered report is watched; 0: never"
+    )
+    csv_bom: bool = Field(default=True, description="begin CSV files with a byte order mark, as Excel needs it")
+
+    owner_emails: _Words = Field(default=(), description="who is told of problems by e-mail, separated by commas")
+    owner_telegram_chat_ids: _Words = Field(default=(), description="chats that are told of problems")
+    report_owners: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
+        default={}, description="owners of single reports instead: app_daily=ann@example.org -1001234567890, ..."
+    )
+    problems_again_hours: float = Field(
+        default=24, gt=0, description="after which the owner is told again of a problem that lasts"
+    )
+    smtp_host: str | None = Field(default=None, description="mail server")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="its port")
+    smtp_security: Literal["none", "starttls", "ssl"] = Field(default="starttls", description="none, starttls or ssl")
+    smtp_user: str | None = Field(default=None, description="login, when the server wants one")
+    smtp_password: SecretStr | None = Field(default=None, description="its password")
+    smtp_from: str | None = Field(default=None, description="sender, such as Reports <reports@example.org>")
+    smtp_timeout_seconds: float = Field(default=20, gt=0, le=300, description="how long to wait for the mail server")
+    smtp_ca_file: Path | None = Field(default=None, description="certificates to trust instead of the system's")
+    ui_url: str | None = Field(default=None, description="address of the Dagster UI, for links in messages")
+    heartbeat_file: Path | None = Field(default=None, description="written every minute while the daemon works")
+    heartbeat_url: SecretStr | None = Field(default=None, description="called every minute while the daemon works")
+
     delivery_channel: Literal["auto", "folder", "telegram"] = Field(
         default="auto", description="where reports go; auto: Telegram when token and chats are set, else the folder"
     )
     telegram_bot_token: SecretStr | None = Field(default=None, description="token from @BotFather")
-    telegram_chat_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+    telegram_chat_ids: _Words = Field(
         default=(), description="chats, separated by commas; chat/topic for a forum topic"
     )
     telegram_api_url: str | None = Field(default=None, description="another Bot API server, such as a local one")
@@ -145,12 +210,35 @@ class Settings(BaseSettings):
             raise ValueError("write code=label pairs, such as 1=male,0=female")
         return {code.strip(): label.strip() for code, _, label in pairs}
 
-    @field_validator("telegram_chat_ids", mode="before")
+    @field_validator("telegram_chat_ids", "reports", "owner_emails", "owner_telegram_chat_ids", mode="before")
     @classmethod
-    def _chats(cls, value: object) -> object:
+    def _words(cls, value: object) -> object:
         return tuple(c.strip() for c in value.split(",") if c.strip()) if isinstance(value, str) else value
 
-    @field_validator("telegram_bot_token", "telegram_api_url", mode="before")
+    @field_validator("report_owners", mode="before")
+    @classmethod
+    def _owners(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if any(not (report.strip() and sign and who.strip()) for report, sign, who in pairs):
+            raise ValueError("write report=owner pairs, such as app_daily=ann@example.org,feed_daily=-1001234567890")
+        return {report.strip(): tuple(who.split()) for report, _, who in pairs}
+
+    @field_validator(
+        "telegram_bot_token",
+        "telegram_api_url",
+        "state_url",
+        "smtp_host",
+        "smtp_user",
+        "smtp_password",
+        "smtp_from",
+        "smtp_ca_file",
+        "ui_url",
+        "heartbeat_file",
+        "heartbeat_url",
+        mode="before",
+    )
     @classmethod
     def _blank(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
@@ -169,6 +257,25 @@ class Settings(BaseSettings):
     def basis(self) -> str:
         """The settings that results depend on: days computed under another zone or labels are not current."""
         return f"{self.timezone} " + ",".join(f"{code}={label}" for code, label in sorted(self.gender_labels.items()))
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown: tokens, passwords, addresses that hold one."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+
+    @property
+    def gates(self) -> Mapping[str, Policy]:
+        """When each event table counts as complete, by its name."""
+        return {
+            "feed_actions": parse_policy(self.gate_feed_actions),
+            "message_actions": parse_policy(self.gate_message_actions),
+        }
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Who is told of problems: e-mail addresses and Telegram chats."""
+        return (*self.owner_emails, *self.owner_telegram_chat_ids)
 
     @property
     def delivers_to(self) -> Literal["folder", "telegram"]:

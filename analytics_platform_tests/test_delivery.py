@@ -20,6 +20,7 @@ class Scripted:
 
     outcomes: Sequence[tuple[str, Outcome, str]]
     name: str = "scripted"
+    repeatable = False
     got: list[tuple[Sequence[Message], str]] = field(default_factory=list)
 
     def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
@@ -66,6 +67,7 @@ def test_telling_nobody_is_a_failure(channels: list[Channel]) -> None:
 def test_a_defect_in_a_channel_is_not_taken_for_an_outcome() -> None:
     class Defect:
         name = "defect"
+        repeatable = False
 
         def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
             raise ZeroDivisionError

@@ -42,6 +42,8 @@ class Channel(Protocol):
     """A way out. `send` never raises for what the other side does; it tells it in the receipts."""
 
     name: str
+    # Whether sending the same key again leaves one delivery, not two; then one that was cut off is simply repeated.
+    repeatable: bool
 
     def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
         """Send all messages, in order, to every recipient of this channel.

@@ -43,6 +43,7 @@ class FolderChannel:
     """
 
     name = "folder"
+    repeatable = True
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -56,6 +56,7 @@ class TelegramChannel:
     """
 
     name = "telegram"
+    repeatable = False
 
     def __init__(
         self,

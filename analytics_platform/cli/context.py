@@ -4,11 +4,11 @@ Belongs here: reading clock and environment for the verbs, and running a job in 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,22 +53,24 @@ def begin(home: Path | None) -> Context:
     # Runs and code servers started from here must find the same home.
     os.environ[HOME_VARIABLE] = str(place.path)
     settings = load_settings(place)
-    if settings.telegram_bot_token:
-        register_secret(settings.telegram_bot_token.get_secret_value())
+    for secret in settings.secrets:
+        register_secret(secret)
     return Context(place, settings, datetime.now(settings.zone).date())
 
 
 def run_days(
     context: Context,
     job: str,
-    first: date,
-    last: date,
+    first: date | str | None,
+    last: date | str | None,
     *,
     title: str,
     channels: "Sequence[Channel] | None" = None,
     without: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run a job for the days first..last as one run in this process, recorded in the home's Dagster instance.
+    """Run a job for the days (or partition keys) first..last as one run in this process, recorded in the home.
 
     Raises JobError naming each failed asset and why. Progress is shown for the whole (`title`) and per asset.
     `without` is the key of an asset of the job that is left out.
@@ -79,7 +81,9 @@ def run_days(
         from analytics_platform.defs.running import run_in_process
 
         definitions = build_definitions(context.home, context.settings, channels=channels, progress=bars)
-        reasons = run_in_process(context.home, definitions, job, first, last, without=without)
+        reasons = run_in_process(
+            context.home, definitions, job, first=first, last=last, without=without, tags=tags, run_config=run_config
+        )
         if not reasons:
             bars.finish(title)
     if reasons:

@@ -6,15 +6,17 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from analytics_platform.cadence import Period
 from analytics_platform.cli.console import JobError, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.events import load_events, write_events
-from analytics_platform.cli.reports import deliver_feed_report
+from analytics_platform.cli.reports import deliver_report
 from analytics_platform.cli.slices import check_days
 from analytics_platform.metrics.dimensions import TOTAL
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.queries import compose
+from analytics_platform.reports import all_reports
 
 _SHOWN = ("dimension", "dimension_value", "active_users", "feed_users", "views", "likes", "messages_sent", "ctr")
 _SHORT = (TOTAL, "gender", "os", "source", "age_group")
@@ -26,7 +28,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.", min=0)] = 1,
     home: HomeOption = None,
 ) -> None:
-    """Generate events, load them, compute every day, build the feed report of yesterday and deliver it to a folder.
+    """Generate events, load them, compute every day, build yesterday's reports and deliver them to a folder.
 
     Example: `analytics-platform demo --days 60 --home /tmp/demo`
     """
@@ -46,7 +48,9 @@ def demo(
     run_days(context, METRICS_JOB, first, last, title=f"compute {days} days")
     out.print()
     # Into the folder even where Telegram is configured: simulated figures are nobody's news.
-    deliver_feed_report(context, last, channels=[FolderChannel(context.home.outbox)])
+    for name in ("app_daily", "feed_daily"):
+        folder = [FolderChannel(context.home.outbox)]
+        deliver_report(context, all_reports()[name], Period(last, last), channels=folder, again=True)
     rows = context.warehouse().rows(slices_between(last, last))
     shown = [r for name in _SHORT for r in rows if r["dimension"] == name]
     out.print()

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from analytics_platform.cli import demo, doctor, events, reports, serve, slices
+from analytics_platform.cli import demo, doctor, events, ledger, reports, scheduling, serve, slices
 from analytics_platform.cli.console import JobError, err
 from analytics_platform.settings import SettingsError
 
@@ -25,6 +25,9 @@ app.command("load")(events.load)
 app.command("materialize")(slices.materialize)
 app.command("slices")(slices.slices)
 app.add_typer(reports.app, name="report")
+app.add_typer(ledger.app, name="reports")
+app.command("schedule")(scheduling.schedule)
+app.command("health")(scheduling.health)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
@@ -35,9 +38,11 @@ def run() -> None:
     from analytics_platform.channels.base import ChannelError
     from analytics_platform.delivery import DeliveryError
     from analytics_platform.sources.problems import EventFileError
+    from analytics_platform.state.database import StateError
     from analytics_platform.warehouses.base import WarehouseError
 
-    known = (JobError, SettingsError, ArtifactError, ChannelError, DeliveryError, EventFileError, WarehouseError)
+    broken = (ArtifactError, ChannelError, DeliveryError, EventFileError, StateError, WarehouseError)
+    known = (JobError, SettingsError, *broken)
     try:
         app()
     except known as error:

@@ -7,17 +7,29 @@ would wait for ever. So each run holds a lock on a file of its own while its pro
 when the process ends, however it ends.
 """
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from analytics_platform.settings import Home
+from analytics_platform.state.runs import Owner
 
 
+def this_host() -> str:
+    """How this machine is called in the ledger: a lock file proves something only on the machine that holds it."""
+    return socket.gethostname()
+
+
+@dataclass(frozen=True)
 class Alive:
-    """Held by every asset of a run, used by none: while it exists, the run's process lives."""
+    """Held by every asset of a run: while it exists, the run's process lives. `owner` is the run as state knows it."""
+
+    owner: Owner
 
 
 def alive_resource(home: Home) -> dg.ResourceDefinition:
@@ -26,14 +38,14 @@ def alive_resource(home: Home) -> dg.ResourceDefinition:
     @contextmanager
     def hold(context: dg.InitResourceContext) -> Iterator[Alive]:
         if context.run is None:  # outside a run there is nothing to hold
-            yield Alive()
+            yield Alive(Owner("none", this_host(), os.getpid(), ""))
             return
         folder = home.dagster / "running"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{context.run.run_id}.lock"
         with FileLock(path):
             try:
-                yield Alive()
+                yield Alive(Owner(context.run.run_id, this_host(), os.getpid(), str(path)))
             finally:
                 path.unlink(missing_ok=True)
 

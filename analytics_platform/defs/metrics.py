@@ -1,11 +1,14 @@
 """facts/user_day -> metrics/daily_slices -> frames/feed_daily: the daily figures as partitioned assets.
 
+The app's tables, which hang on facts/user_day too, are in `defs/app.py`.
+
 Belongs here: reading the days of the run, one pure call each, replacing the partition, what the UI shows of it.
 Does not: SQL, formulas, rules (`metrics/`).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
@@ -21,7 +24,15 @@ from analytics_platform.metrics import facts, slices
 from analytics_platform.metrics.catalog import Metric
 from analytics_platform.metrics.dimensions import TOTAL, Dimension
 from analytics_platform.metrics.events import EVENT_TABLES
-from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, daily_slices_table, user_day_table
+from analytics_platform.metrics.tables import (
+    APP_DAILY,
+    FEED_DAILY,
+    FIRST_SEEN,
+    POST_DAY,
+    ResultTable,
+    daily_slices_table,
+    user_day_table,
+)
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings
 from analytics_platform.warehouses.base import Row, Warehouse
@@ -29,6 +40,31 @@ from analytics_platform.warehouses.base import Row, Warehouse
 USER_DAY = dg.AssetKey(["facts", "user_day"])
 DAILY_SLICES = dg.AssetKey(["metrics", "daily_slices"])
 FEED_FRAME = dg.AssetKey(["frames", "feed_daily"])
+POSTS = dg.AssetKey(["facts", "post_day"])
+FIRST_DAYS = dg.AssetKey(["facts", "first_seen"])
+APP_FRAME = dg.AssetKey(["frames", "app_daily"])
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """A result table and the asset that writes it."""
+
+    key: dg.AssetKey
+    table: ResultTable
+
+
+# Every result table by name, in the order in which a day is computed.
+TABLES: Mapping[str, Materialised] = {
+    made.table.name: made
+    for made in (
+        Materialised(USER_DAY, user_day_table()),
+        Materialised(DAILY_SLICES, daily_slices_table()),
+        Materialised(FEED_FRAME, FEED_DAILY),
+        Materialised(POSTS, POST_DAY),
+        Materialised(FIRST_DAYS, FIRST_SEEN),
+        Materialised(APP_FRAME, APP_DAILY),
+    )
+}
 
 _TRIES = 3
 
@@ -140,7 +176,7 @@ def metric_assets(
         missing: dict[date, list[str]] = {}
         with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
-                _need(warehouse, user_days, USER_DAY, day)
+                need(warehouse, user_days, USER_DAY, day)
                 query = slices.daily_slices(day, settings.labels, metrics, dimensions)
                 warehouse.replace_day(slice_table, day, query)
                 rows = warehouse.rows(slices.slices_between(day, day, metrics=metrics))
@@ -185,7 +221,7 @@ def metric_assets(
         days = days_of(context)
         with retried_when_transient(settings.retry_pause_seconds):
             for done, day in enumerate(days, start=1):
-                _need(warehouse, slice_table, DAILY_SLICES, day)
+                need(warehouse, slice_table, DAILY_SLICES, day)
                 query = compose("feed_daily", {"event_date": day})
                 rows = warehouse.replace_day(FEED_DAILY, day, query)
                 context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
@@ -198,7 +234,7 @@ def metric_assets(
     return [user_day, daily_slices, feed_daily]
 
 
-def _need(warehouse: Warehouse, table: ResultTable, key: dg.AssetKey, day: date) -> None:
+def need(warehouse: Warehouse, table: ResultTable, key: dg.AssetKey, day: date) -> None:
     """Raise dg.Failure when the day is not in the table: computed from nothing, it would read as a day of zeros."""
     if day not in warehouse.computed_days(table, day, day):
         name = key.to_user_string()

@@ -1,177 +1,260 @@
-"""frames/feed_daily -> charts/feed_daily -> reports/feed_daily -> deliveries/feed_daily.
+"""frames -> charts/<name> -> reports/<name> -> deliveries/<name>, for every report there is.
 
-Belongs here: reading the frame of a day, drawing, composing, delivering, and what the UI shows of each.
-Does not: what the report says (`reports/`), how it is sent (`channels/`).
+Belongs here: reading a period, drawing, composing, delivering, and what the UI shows of each.
+Does not: what a report says (`reports/`), how it is sent (`channels/`), when (`defs/availability.py`).
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
 from analytics_platform import delivery
 from analytics_platform.artifacts import Artifacts
+from analytics_platform.cadence import Period
 from analytics_platform.channels.base import Channel, Receipt
+from analytics_platform.defs.claims import MISSING, Claims
 from analytics_platform.defs.failures import retried_when_transient
 from analytics_platform.defs.liveness import Alive
-from analytics_platform.defs.metrics import FEED_FRAME
-from analytics_platform.defs.partitions import days_of
+from analytics_platform.defs.metrics import TABLES
+from analytics_platform.defs.partitions import key_of, lookback_periods, of_report
+from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.shown import markdown, picture
 from analytics_platform.language import Language
-from analytics_platform.messages import Text
-from analytics_platform.metrics.frames import FeedDay, FeedFrame
-from analytics_platform.metrics.windows import days
-from analytics_platform.queries import compose
-from analytics_platform.reports import feed_daily as report
+from analytics_platform.messages import Message, Text
+from analytics_platform.reports.base import NothingToReportError, Rendering, Report
+from analytics_platform.reports.notices import as_json, preliminary
 from analytics_platform.settings import Settings
+from analytics_platform.state.runs import Status
 from analytics_platform.warehouses.base import Warehouse
 
-CHART = dg.AssetKey(["charts", report.NAME])
-REPORT = dg.AssetKey(["reports", report.NAME])
-DELIVERY = dg.AssetKey(["deliveries", report.NAME])
+_NUMBERS = "numbers.json"
 
 
-def feed_frame(warehouse: Warehouse, day: date) -> FeedFrame:
-    """The eight days that the report of `day` compares; days that were not computed are empty.
-
-    Raises dg.Failure when the report day itself has not been computed or has no events: nothing is said of it.
-    """
-    first = day - timedelta(days=7)
-    rows = {r["event_date"]: r for r in warehouse.rows(compose("feed_frame", {"first_day": first, "last_day": day}))}
-    frame = FeedFrame(tuple(_feed_day(d, rows.get(d)) for d in days(first, day)))
-    if frame.today.dau is None:
-        raise dg.Failure(f"{day} has not been computed: materialise frames/feed_daily for it.", allow_retries=False)
-    if not frame.today.dau:
-        raise dg.Failure(
-            f"{day} has no feed events, so there is nothing to report: load them, then materialise facts/user_day "
-            "and what follows for that day.",
-            allow_retries=False,
-        )
-    return frame
+def chart_key(report: Report[Any]) -> dg.AssetKey:
+    """`charts/<name>`: pictures and tables."""
+    return dg.AssetKey(["charts", report.name])
 
 
-def report_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The three assets from chart to receipt."""
-    # The report of a day compares it with the seven before it.
-    week = dg.TimeWindowPartitionMapping(start_offset=-7, allow_nonexistent_upstream_partitions=True)
+def report_key(report: Report[Any]) -> dg.AssetKey:
+    """`reports/<name>`: the messages."""
+    return dg.AssetKey(["reports", report.name])
 
-    every_day = dg.BackfillPolicy.single_run()
 
+def delivery_key(report: Report[Any]) -> dg.AssetKey:
+    """`deliveries/<name>`: the receipt."""
+    return dg.AssetKey(["deliveries", report.name])
+
+
+def has_charts(report: Report[Any]) -> bool:
+    """Whether the report draws anything."""
+    return type(report).draw is not Report.draw
+
+
+def keys_of(report: Report[Any]) -> list[dg.AssetKey]:
+    """The report's own assets, in order."""
+    return [*([chart_key(report)] if has_charts(report) else []), report_key(report), delivery_key(report)]
+
+
+def rendering(settings: Settings) -> Rendering:
+    """How reports of this home read."""
+    return Rendering(Language(settings.locale), settings.zone, settings.csv_bom)
+
+
+def read(report: Report[Any], warehouse: Warehouse, period: Period, settings: Settings) -> Any:
+    """The report's frame. Raises dg.Failure when there is nothing to report; that is red, and nothing is sent."""
+    with retried_when_transient(settings.retry_pause_seconds):
+        try:
+            return report.read(warehouse, period, settings.zone)
+        except NothingToReportError as nothing:
+            raise dg.Failure(str(nothing), allow_retries=False) from None
+
+
+def data_moment(report: Report[Any], warehouse: Warehouse, period: Period) -> datetime | None:
+    """When the youngest of the period's figures was computed, aware, UTC."""
+    tables = (TABLES[name] for name in report.tables)
+    moments = [m for table in tables for m in warehouse.computed_at(table.table, period.first, period.last).values()]
+    return max(moments).replace(tzinfo=UTC) if moments else None
+
+
+def report_assets(reports: Iterable[Report[Any]], settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets of every report, from chart to receipt."""
+    return [asset for report in reports for asset in _assets(report, of_report(report, settings))]
+
+
+def _assets(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    window = dg.TimeWindowPartitionMapping(
+        start_offset=-lookback_periods(report), allow_nonexistent_upstream_partitions=True
+    )
+    frames = [dg.AssetDep(TABLES[name].key, partition_mapping=window) for name in report.tables]
+    drawn = [_chart(report, partitions, frames)] if has_charts(report) else []
+    return [*drawn, _messages(report, partitions, frames), _receipt(report, partitions)]
+
+
+def _chart(
+    report: Report[Any], partitions: dg.PartitionsDefinition[str], frames: Sequence[dg.AssetDep]
+) -> dg.AssetsDefinition:
     @dg.asset(
-        key=CHART,
-        deps=[dg.AssetDep(FEED_FRAME, partition_mapping=week)],
+        key=chart_key(report),
+        deps=frames,
         partitions_def=partitions,
-        backfill_policy=every_day,
-        group_name="feed",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=report.name,
         kinds={"matplotlib"},
-        description="Seven days of DAU, views and likes, each with CTR: a PNG for the chat and a vector PDF.",
+        description=f"{report.title}: the pictures and tables that go with the report.",
     )
     def chart(
         context: dg.AssetExecutionContext,
         alive: dg.ResourceParam[Alive],
+        ledgers: dg.ResourceParam[Ledgers],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
     ) -> dg.MaterializeResult:
-        from analytics_platform.charts import feed_daily as chart
-
-        for day in days_of(context):
-            with retried_when_transient(settings.retry_pause_seconds):
-                frame = feed_frame(warehouse, day)
-            drawn = chart.draw(frame, Language(settings.locale))
-            shown = {
-                "chart": picture(drawn.png, f"{report.NAME} {day}"),
-                "png": dg.MetadataValue.path(artifacts.save(report.NAME, day, "chart.png", drawn.png)),
-                "pdf": dg.MetadataValue.path(artifacts.save(report.NAME, day, "chart.pdf", drawn.pdf)),
-            }
-            context.add_asset_metadata(shown, partition_key=day.isoformat())
+        claims = Claims.of(context, report, ledgers.runs, alive, settings)
+        for period in claims.take(context, delivery_key(report)):
+            with claims.working(period):
+                drawn = report.draw(read(report, warehouse, period, settings), rendering(settings))
+                paths = artifacts.save_drawn(report.name, period.last, drawn)
+                shown: dict[str, dg.MetadataValue] = {
+                    name.removesuffix(".png"): picture(content, f"{report.name} {period}")
+                    for name, content in drawn.items()
+                    if name.endswith(".png")
+                }
+                shown |= {f"file {name}": dg.MetadataValue.path(path) for name, path in paths.items()}
+                context.add_asset_metadata(shown, partition_key=key_of(report, period))
         return dg.MaterializeResult()
 
+    return chart
+
+
+def _messages(
+    report: Report[Any], partitions: dg.PartitionsDefinition[str], frames: Sequence[dg.AssetDep]
+) -> dg.AssetsDefinition:
     @dg.asset(
-        key=REPORT,
-        deps=[dg.AssetDep(FEED_FRAME, partition_mapping=week), CHART],
+        key=report_key(report),
+        deps=[*([chart_key(report)] if has_charts(report) else []), *frames],
         partitions_def=partitions,
-        backfill_policy=every_day,
-        group_name="feed",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=report.name,
         kinds={"jinja"},
-        description="The messages of the daily feed report as they will be sent: text, picture, PDF.",
+        description=f"{report.title}: the messages as they will be sent. {report.about}",
     )
     def messages(
         context: dg.AssetExecutionContext,
         alive: dg.ResourceParam[Alive],
+        ledgers: dg.ResourceParam[Ledgers],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
     ) -> dg.MaterializeResult:
-        for day in days_of(context):
-            with retried_when_transient(settings.retry_pause_seconds):
-                frame = feed_frame(warehouse, day)
-            png, pdf = (artifacts.load(report.NAME, day, f"chart.{kind}") for kind in ("png", "pdf"))
-            composed = report.compose(frame, png, pdf, Language(settings.locale))
-            text = "\n\n".join(m.plain for m in composed if isinstance(m, Text))
-            missing = [d.day.isoformat() for d in frame.days if d.dau is None]
-            shown = {
-                "text": dg.MetadataValue.md(f"```text\n{text}\n```"),
-                "messages": dg.MetadataValue.path(artifacts.save_messages(report.NAME, day, composed)),
-                "days_not_computed": dg.MetadataValue.text(", ".join(missing) or "none"),
-            }
-            context.add_asset_metadata(shown, partition_key=day.isoformat())
+        claims = Claims.of(context, report, ledgers.runs, alive, settings)
+        missing = context.run.tags.get(MISSING, "")
+        for period in claims.take(context, delivery_key(report)):
+            with claims.working(period):
+                moment = data_moment(report, warehouse, period)
+                frame = read(report, warehouse, period, settings)
+                drawn = artifacts.load_drawn(report.name, period.last) if has_charts(report) else {}
+                composed = tuple(report.compose(frame, drawn, rendering(settings)))
+                if missing:
+                    composed = preliminary(composed, missing, Language(settings.locale))
+                numbers = {
+                    "numbers": as_json(report.numbers(frame)),
+                    "numbers_at": moment.isoformat() if moment else None,
+                }
+                artifacts.save(report.name, period.last, _NUMBERS, json.dumps(numbers, ensure_ascii=False).encode())
+                saved = artifacts.save_messages(report.name, period.last, composed)
+                context.add_asset_metadata(
+                    {
+                        "text": dg.MetadataValue.md(f"```text\n{plain(composed)}\n```"),
+                        "messages": dg.MetadataValue.path(saved),
+                    },
+                    partition_key=key_of(report, period),
+                )
         return dg.MaterializeResult()
 
+    return messages
+
+
+def _receipt(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     @dg.asset(
-        key=DELIVERY,
-        deps=[REPORT],
+        key=delivery_key(report),
+        deps=[report_key(report)],
         partitions_def=partitions,
-        backfill_policy=every_day,
-        group_name="feed",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=report.name,
         pool="delivery",
-        description="The receipt: who got the daily feed report, part by part. Materialising it again sends it again.",
+        description=f"{report.title}: who got it, part by part. A period that was delivered is not sent again unless "
+        "it is reset.",
     )
     def receipts(
         context: dg.AssetExecutionContext,
         alive: dg.ResourceParam[Alive],
+        ledgers: dg.ResourceParam[Ledgers],
+        settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
         channels: dg.ResourceParam[Sequence[Channel]],
     ) -> dg.MaterializeResult:
-        # All are read before the first is sent: a day that was never built must not stop in the middle.
-        prepared = {day: artifacts.load_messages(report.NAME, day) for day in days_of(context)}
-        sent: dict[date, Mapping[str, dg.MetadataValue]] = {}
+        claims = Claims.of(context, report, ledgers.runs, alive, settings)
+        mine = claims.take(context, delivery_key(report))
+        status = Status.PRELIMINARY if context.run.tags.get(MISSING) else Status.DELIVERED
+        sent: dict[str, Mapping[str, dg.MetadataValue]] = {}
         failures: list[str] = []
         failed: list[Receipt] = []
-        for day, messages in prepared.items():
-            try:
-                got = delivery.deliver(messages, channels, key=f"{report.NAME}/{day}")
-            except delivery.DeliveryError as error:
-                failures.append(f"{day}: {error}")
-                failed += error.receipts
-                continue
-            sent[day] = {
+        # All are read before the first is sent: a period that was never built must not stop in the middle.
+        prepared = {}
+        for period in mine:
+            with claims.working(period):
+                prepared[period] = artifacts.load_messages(report.name, period.last)
+        for period, built in prepared.items():
+            with claims.working(period):
+                kept = json.loads(artifacts.load(report.name, period.last, _NUMBERS))
+                if not all(channel.repeatable for channel in channels):
+                    claims.begin_delivery(period)
+                try:
+                    got = delivery.deliver(built, channels, key=f"{report.name}/{period.last}")
+                except delivery.DeliveryError as error:
+                    failures.append(f"{period}: {error}")
+                    failed += error.receipts
+                    claims.finish(period, Status.FAILED, str(error))
+                    continue
+                moment = kept["numbers_at"]
+                claims.finish(
+                    period,
+                    status,
+                    context.run.tags.get(MISSING, ""),
+                    numbers=kept["numbers"],
+                    numbers_at=datetime.fromisoformat(moment) if moment else None,
+                )
+            sent[key_of(report, period)] = {
                 "receipts": dg.MetadataValue.md(_receipts(got)),
                 "recipients": dg.MetadataValue.int(_recipients(got)),
             }
         if failures:
-            # The days that did go out keep their receipts, or a later backfill would send them again.
-            for day, shown in sent.items():
-                receipt = dg.AssetMaterialization(DELIVERY, partition=day.isoformat(), metadata=shown)
+            # The periods that did go out keep their receipts.
+            for key, shown in sent.items():
+                receipt = dg.AssetMaterialization(delivery_key(report), partition=key, metadata=shown)
                 # Recorded at once: what a step logs before it fails is dropped with it.
                 context.instance.report_runless_asset_event(receipt)
             # No retry by Dagster: what is uncertain may have arrived, and what was sent would be sent twice.
             raise dg.Failure(
                 "\n".join(failures), metadata={"receipts": dg.MetadataValue.md(_receipts(failed))}, allow_retries=False
             )
-        for day, shown in sent.items():
-            context.add_asset_metadata(shown, partition_key=day.isoformat())
+        for key in context.partition_keys:
+            context.add_asset_metadata(
+                sent.get(key, {"receipts": dg.MetadataValue.md("delivered before; nothing was sent")}),
+                partition_key=key,
+            )
         return dg.MaterializeResult()
 
-    return [chart, messages, receipts]
+    return receipts
 
 
-def _feed_day(day: date, row: dict[str, object] | None) -> FeedDay:
-    def number(name: str) -> int | None:
-        value = row[name] if row else None
-        return value if isinstance(value, int) else None
-
-    return FeedDay(day, number("dau"), number("views"), number("likes"))
+def plain(messages: Sequence[Message]) -> str:
+    """The texts among the messages, without markup."""
+    return "\n\n".join(m.plain for m in messages if isinstance(m, Text))
 
 
 def _recipients(receipts: Sequence[Receipt]) -> int:

@@ -3,8 +3,10 @@
 Belongs here: building each from the settings. Does not: anything they do.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -12,7 +14,42 @@ from pydantic import Field
 
 from analytics_platform.channels.base import Channel, ChannelError
 from analytics_platform.settings import Home, Settings
+from analytics_platform.state.database import Database, sqlite_url
+from analytics_platform.state.problems import Problems
+from analytics_platform.state.runs import RunLedger
 from analytics_platform.warehouses.base import Warehouse
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """The small transactional state: which reports ran, what is wrong now. Opens its database on first use."""
+
+    open: Callable[[], Database] = field(repr=False)
+
+    @cached_property
+    def runs(self) -> RunLedger:
+        """Which reports ran."""
+        return RunLedger(self._database)
+
+    @cached_property
+    def problems(self) -> Problems:
+        """What is wrong now."""
+        return Problems(self._database)
+
+    @cached_property
+    def _database(self) -> Database:
+        return self.open()
+
+
+def ledgers_of(home: Home, settings: Settings) -> Ledgers:
+    """The ledgers in STATE_URL, else in the home's SQLite file."""
+    # Not yet: SQLAlchemy costs 0.2 s to import, and loading the definitions needs no database.
+    chosen = settings.state_url
+    return Ledgers(lambda: Database(chosen.get_secret_value() if chosen else sqlite_url(home.state)))
+
+
+if TYPE_CHECKING:
+    from analytics_platform.channels.email import MailServer
 
 
 class Progress(Protocol):
@@ -88,6 +125,37 @@ def configured_channels(home: Home, settings: Settings) -> Sequence[Channel]:
 
     return (
         TelegramChannel(settings.telegram_bot_token, settings.telegram_chat_ids, api_url=settings.telegram_api_url),
+    )
+
+
+def owner_channel(recipient: str, settings: Settings) -> Channel:
+    """The way to one owner: an e-mail address or a Telegram chat. ChannelError names a missing setting."""
+    if "@" in recipient and not recipient.startswith("@"):
+        if settings.smtp_host is None or settings.smtp_from is None:
+            raise ChannelError(f"{recipient} is to be told by e-mail: set SMTP_HOST and SMTP_FROM")
+        from analytics_platform.channels.email import EmailChannel
+
+        return EmailChannel(mail_server(settings, settings.smtp_host, settings.smtp_from), (recipient,))
+    if settings.telegram_bot_token is None:
+        raise ChannelError(f"the chat {recipient} is to be told of problems: set TELEGRAM_BOT_TOKEN")
+    from analytics_platform.channels.telegram import TelegramChannel
+
+    return TelegramChannel(settings.telegram_bot_token, (recipient,), api_url=settings.telegram_api_url)
+
+
+def mail_server(settings: Settings, host: str, sender: str) -> "MailServer":
+    """The mail server of the SMTP settings."""
+    from analytics_platform.channels.email import MailServer
+
+    return MailServer(
+        host=host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
+        sender=sender,
+        timeout_seconds=settings.smtp_timeout_seconds,
+        ca_file=settings.smtp_ca_file,
     )
 
 

@@ -4,8 +4,10 @@ Belongs here: what the command line needs of Dagster. Does not: jobs and assets 
 """
 
 import shutil
+from collections.abc import Mapping
 from datetime import date
 from importlib import resources
+from typing import Any
 
 import dagster as dg
 
@@ -36,12 +38,25 @@ _LOCATION = "__repository__@analytics_platform.definitions"
 
 
 def run_in_process(
-    home: Home, definitions: dg.Definitions, job: str, first: date, last: date, *, without: str | None = None
+    home: Home,
+    definitions: dg.Definitions,
+    job: str,
+    *,
+    first: date | str | None = None,
+    last: date | str | None = None,
+    without: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_config: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Run a job for the days first..last as one run; the reasons why it failed, none when it succeeded.
+    """Run a job as one run; the reasons why it failed, none when it succeeded.
 
-    `without` is the key of an asset of the job that is left out.
+    `first` and `last` are the range of partition keys; `without` is the key of an asset of the job that is left out.
     """
+    span = (
+        {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+        if first
+        else {}
+    )
     with instance_of(home) as instance:
         end_dead_runs(home, instance)
         chosen = definitions.resolve_job_def(job)
@@ -52,11 +67,11 @@ def run_in_process(
             asset_selection=keys if without else None,
             tags={
                 ".dagster/repository": _LOCATION,
-                "dagster/asset_partition_range_start": first.isoformat(),
-                "dagster/asset_partition_range_end": last.isoformat(),
+                **span,
+                **(tags or {}),
             },
             # The caller says what failed; the whole log is in the UI.
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={**(run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     return [] if result.success else _reasons(result)
 

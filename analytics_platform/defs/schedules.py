@@ -1,59 +1,64 @@
 """Jobs, and every cron string on one screen.
 
-Belongs here: what runs together and when. Does not: what it does.
+Belongs here: what runs together and when. Does not: what it does. Reports have no cron: the data-availability sensor
+starts each when its cadence says that it is due and its data is there (`defs/availability.py`).
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from analytics_platform.defs.metrics import DAILY_SLICES, FEED_FRAME, USER_DAY
-from analytics_platform.defs.reports import CHART, DELIVERY, REPORT
+from analytics_platform.defs.metrics import TABLES
+from analytics_platform.defs.reports import keys_of
+from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-METRICS_JOB, REPORT_JOB, DAILY_JOB = "daily_metrics", "feed_report", "feed_daily"
-
-_METRICS = (USER_DAY, DAILY_SLICES, FEED_FRAME)
-_REPORT = (CHART, REPORT, DELIVERY)
+METRICS_JOB = "daily_metrics"
 
 
-def jobs() -> "dict[str, UnresolvedAssetJobDefinition]":
-    """The jobs by name."""
-    made = (
-        dg.define_asset_job(METRICS_JOB, dg.AssetSelection.assets(*_METRICS), description="Facts, slices and frames."),
+def report_job(report: Report[Any]) -> str:
+    """The name of the job that builds and delivers the report."""
+    return f"report_{report.name}"
+
+
+def jobs(reports: Mapping[str, Report[Any]]) -> "dict[str, UnresolvedAssetJobDefinition]":
+    """The jobs by name: the figures of a day, and each report."""
+    figures = dg.AssetSelection.assets(*(table.key for table in TABLES.values()))
+    made = [dg.define_asset_job(METRICS_JOB, figures, description="Facts, slices and frames of a day.")]
+    made += [
         dg.define_asset_job(
-            REPORT_JOB, dg.AssetSelection.assets(*_REPORT), description="Chart, report and delivery of one day."
-        ),
-        dg.define_asset_job(
-            DAILY_JOB, dg.AssetSelection.assets(*_METRICS, *_REPORT), description="Everything from events to delivery."
-        ),
-    )
+            report_job(report),
+            dg.AssetSelection.assets(*keys_of(report)),
+            description=f"{report.title}: build and deliver one period. {report.about}",
+        )
+        for report in reports.values()
+    ]
     return {job.name: job for job in made}
 
 
-def schedules(settings: Settings, daily: "UnresolvedAssetJobDefinition") -> list[dg.ScheduleDefinition]:
+def schedules(settings: Settings, metrics: "UnresolvedAssetJobDefinition") -> list[dg.ScheduleDefinition]:
     """When jobs start by themselves, in TIMEZONE."""
-    # With nobody to tell, a daily report would only fill the folder: switch it on in the UI when that is wanted.
-    delivers = settings.delivers_to == "telegram"
     at = settings.report_time
 
     @dg.schedule(
-        name="feed_daily_schedule",
-        job=daily,
+        name="daily_metrics_schedule",
+        job=metrics,
         cron_schedule=f"{at.minute} {at.hour} * * *",
         execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING if delivers else dg.DefaultScheduleStatus.STOPPED,
-        description=f"At {at:%H:%M} {settings.timezone}: events to delivered feed report, for the day before.",
+        # The sensor computes what the scheduled reports read; this is for homes that want figures without reports.
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"At {at:%H:%M} {settings.timezone}: the figures of the day before, needed by a report or not.",
     )
-    def feed_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def daily_metrics_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         day = context.scheduled_execution_time.astimezone(settings.zone).date() - timedelta(days=1)
         if day < settings.start_date:
             return dg.SkipReason(f"{day} is before START_DATE ({settings.start_date})")
         # The key makes a tick that is evaluated twice, after a restart, start one run.
-        return dg.RunRequest(run_key=f"feed_daily/{day}", partition_key=day.isoformat())
+        return dg.RunRequest(run_key=f"{METRICS_JOB}/{day}", partition_key=day.isoformat())
 
-    return [feed_daily_schedule]
+    return [daily_metrics_schedule]

@@ -73,3 +73,54 @@ FEED_DAILY = ResultTable(
         ("ctr", Type.SHARE),
     ),
 )
+
+# One row per post with a view or like, and slice of its audience: the attributes that facts/user_day gives the users
+# that day. Distinct posts of any slice are counted here without touching events.
+POST_DAY = ResultTable(
+    "post_day",
+    (
+        ("event_date", Type.DATE),
+        ("post_id", Type.USER),
+        ("source", Type.TEXT),
+        ("os", Type.TEXT),
+        ("country", Type.TEXT),
+        ("views", Type.COUNT),
+        ("likes", Type.COUNT),
+        ("actions", Type.COUNT),
+    ),
+)
+
+# First days. An id may have rows on several days, never before its first active one: its first day is the smallest of
+# its event_date (see metrics/app_queries.py). `kind`: feed and message (users), post; the attributes are the user's of
+# that day.
+FIRST_SEEN = ResultTable(
+    "first_seen",
+    (
+        ("event_date", Type.DATE),
+        ("kind", Type.TEXT),
+        ("id", Type.USER),
+        ("source", Type.TEXT),
+        ("os", Type.TEXT),
+        ("country", Type.TEXT),
+    ),
+)
+
+# One row per service (app, feed, message), dimension (total, source, os, country) and value with active users, and the
+# totals always. Views, likes and posts of the app are the feed's; the messenger has none.
+APP_DAILY = ResultTable(
+    "app_daily",
+    (
+        ("event_date", Type.DATE),
+        ("service", Type.TEXT),
+        ("dimension", Type.TEXT),
+        ("dimension_value", Type.TEXT),
+        ("dau", Type.TOTAL),
+        ("actions", Type.TOTAL),
+        ("views", Type.TOTAL),
+        ("likes", Type.TOTAL),
+        ("active_posts", Type.TOTAL),
+    ),
+)
+
+# Of the catalogue as it is delivered.
+STANDARD_TABLES = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY)

@@ -61,7 +61,7 @@ class Report(ABC, Generic[FrameT]):
 
     `name` is the identifier in ledger, asset keys and files; `verb` what the command line calls it. `sources` are the
     event tables whose data must be complete; `tables` the result tables it reads, `lookback_days` how many days before
-    its period it also reads.
+    its period it also reads (`whole_history`: all of them, since START_DATE).
     """
 
     name: ClassVar[str]
@@ -72,6 +72,7 @@ class Report(ABC, Generic[FrameT]):
     sources: ClassVar[tuple[str, ...]]
     tables: ClassVar[tuple[str, ...]]
     lookback_days: ClassVar[int] = 0
+    whole_history: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, reader: Reader, period: Period, zone: ZoneInfo) -> FrameT:

@@ -3,9 +3,9 @@
 Belongs here: the port and its errors. Does not: any engine's client or SQL.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
@@ -60,13 +60,21 @@ class Warehouse(Protocol):
         ...
 
     def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
-        """The computed days of first..last whose events have not been loaded again since."""
+        """The computed days of first..last whose events have not been loaded again since, nor what they come from
+        computed again (`metrics.tables.lineage`).
+        """
         ...
 
-    def replace_day(self, table: ResultTable, day: date, query: Query) -> int:
+    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
+        """The computed days of first..last (both included) and the moment (naive UTC) as of which each was computed."""
+        ...
+
+    def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
         """Replace that day's rows by the query's in one transaction; readers see the old rows or the new.
 
-        Returns the number of rows written.
+        `also` gives rows of other days to add to the table; it reads what is stored before the day is replaced. A
+        warehouse without transactions adds them first: by their nature they do no harm alone. Returns the number of
+        rows written for the day.
         """
         ...
 

@@ -10,10 +10,10 @@ Threads of one process take turns.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -23,18 +23,12 @@ from filelock import FileLock
 from filelock import Timeout as GateTimeout
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from analytics_platform.metrics.events import EventTable
-from analytics_platform.metrics.tables import FEED_DAILY, ResultTable, daily_slices_table, user_day_table
-from analytics_platform.metrics.windows import day_window
+from analytics_platform.metrics import lineage
+from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable
 from analytics_platform.queries import Query, compose
+from analytics_platform.warehouses import duckdb_load
 from analytics_platform.warehouses.base import EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
-from analytics_platform.warehouses.duckdb_schema import COMPUTED, EVENT_TYPES, LOADED, event_tables, result_tables
-
-# Rows sorted and written at a time: whole row groups go straight to the file, small inserts through the log as well;
-# an unsorted day would cost every later scan.
-_SORTED_ROWS = 1_000_000
-_WITHIN = "time >= $start AND time < $end"
-_UTC_NOW = "make_timestamp(epoch_us(now()))"
+from analytics_platform.warehouses.duckdb_schema import COMPUTED, LOADED, UTC_NOW, event_tables, result_tables
 
 # One for the process, not one a warehouse: POSIX drops all locks of a process on a file when it closes any descriptor
 # of it, so with two warehouses reading the same file, the first to finish would expose the other to writers.
@@ -54,9 +48,7 @@ class DuckDBWarehouse:
     config: dict[str, str] = field(default_factory=dict)
     lock_timeout_seconds: float = 120.0
     basis: str = ""
-    result_tables: tuple[ResultTable, ...] = field(
-        default_factory=lambda: (user_day_table(), daily_slices_table(), FEED_DAILY)
-    )
+    result_tables: tuple[ResultTable, ...] = STANDARD_TABLES
 
     def __post_init__(self) -> None:
         self._engine: duckdb.DuckDBPyConnection | None = None
@@ -96,31 +88,42 @@ class DuckDBWarehouse:
 
     def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """See the port."""
-        return self._days("computed_days", {"table_name": table.name, "first_day": first, "last_day": last})
+        return self._days(compose("computed_days", {"table_name": table.name, "first_day": first, "last_day": last}))
+
+    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
+        """See the port."""
+        rows = self.rows(compose("computed_at", {"table_name": table.name, "first_day": first, "last_day": last}))
+        return {
+            day: moment
+            for row in rows
+            if isinstance(day := row["event_date"], date) and isinstance(moment := row["computed_at"], datetime)
+        }
 
     def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """See the port."""
-        within = {"table_name": table.name, "first_day": first, "last_day": last}
-        return self._days("current_days", {**within, "basis": self.basis})
+        return self._days(lineage.current_days(table.name, first, last, self.basis))
 
-    def _days(self, query: str, params: dict[str, object]) -> Collection[date]:
-        return {day for row in self.rows(compose(query, params)) if isinstance(day := row["event_date"], date)}
+    def _days(self, query: Query) -> Collection[date]:
+        return {day for row in self.rows(query) if isinstance(day := row["event_date"], date)}
 
-    def replace_day(self, table: ResultTable, day: date, query: Query) -> int:
+    def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
         """See the port. The heavy part runs on read-only files; the write lock lasts for DELETE and INSERT only."""
         self.prepare()
         columns = ", ".join(f'"{name}"' for name, _ in table.columns)
         staged = f"staged_{uuid4().hex}"
         with self._turn():
-            with self._open() as con:
-                # The moment of reading, not of writing: events loaded in between make the day outdated.
-                [moment] = con.execute(f"SELECT {_UTC_NOW}").fetchone() or (None,)
-                _run(con, Query(query.name, f"CREATE TEMP TABLE {staged} AS {query.sql}", query.params))
             try:
+                with self._open() as con:
+                    # The moment of reading, not of writing: events loaded in between make the day outdated.
+                    [moment] = con.execute(f"SELECT {UTC_NOW}").fetchone() or (None,)
+                    _run(con, Query(query.name, f"CREATE TEMP TABLE {staged} AS {query.sql}", query.params))
+                    if also:
+                        _run(con, Query(also.name, f"CREATE TEMP TABLE {staged}_also AS {also.sql}", also.params))
                 with self._open(write="results") as con, _transaction(con):
                     con.execute(f'DELETE FROM results."{table.name}" WHERE event_date = $day', {"day": day})
-                    # Explicit columns on both sides: a table that grew a column keeps its old order.
-                    con.execute(f'INSERT INTO results."{table.name}" ({columns}) SELECT {columns} FROM {staged}')
+                    for rows in (staged, f"{staged}_also") if also else (staged,):
+                        # Explicit columns on both sides: a table that grew a column keeps its old order.
+                        con.execute(f'INSERT INTO results."{table.name}" ({columns}) SELECT {columns} FROM {rows}')
                     counted = con.execute(f"SELECT count(*) FROM {staged}").fetchone()
                     written = int(counted[0]) if counted else 0
                     con.execute(
@@ -129,7 +132,8 @@ class DuckDBWarehouse:
                     )
             finally:
                 if self._engine is not None:
-                    self._engine.execute(f"DROP TABLE IF EXISTS {staged}")
+                    for rows in (staged, f"{staged}_also"):
+                        self._engine.execute(f"DROP TABLE IF EXISTS {rows}")
         return written
 
     def load(
@@ -147,85 +151,17 @@ class DuckDBWarehouse:
             # In memory, spilling to the scratch folder beyond memory_limit: a file would be written twice, log and all.
             con.execute("ATTACH ':memory:' AS staging")
             try:
-                for load in loads:
-                    self._stage(con, load)
-                counted = [(load.table, self._staged_days(con, load.table, zone)) for load in loads]
+                for events in loads:
+                    duckdb_load.stage(con, events)
+                counted = [(events.table, duckdb_load.staged_days(con, events.table, zone)) for events in loads]
                 with self._open(write="events"):
                     if append:
                         for table, rows in counted:
-                            self._stage_stored(con, table, rows, zone)
+                            duckdb_load.stage_stored(con, table, rows, zone)
                     with _transaction(con):
-                        return [self._store(con, table, rows, zone, progress) for table, rows in counted]
+                        return [duckdb_load.store(con, table, rows, zone, progress) for table, rows in counted]
             finally:
                 con.execute("DETACH staging")
-
-    # ------------------------------------------------------------- loading
-
-    def _stage(self, con: duckdb.DuckDBPyConnection, load: EventLoad) -> None:
-        import pyarrow as pa
-
-        body = ", ".join(f'"{c.name}" {EVENT_TYPES[c.kind]}' for c in load.table.columns)
-        con.execute(f'CREATE TABLE staging."{load.table.name}" ({body})')
-        columns = ", ".join(f'"{c.name}"' for c in load.table.columns)
-        for batch in load.batches:
-            con.register("incoming", pa.Table.from_batches([batch]))
-            con.execute(f'INSERT INTO staging."{load.table.name}" SELECT {columns} FROM incoming')
-            con.unregister("incoming")
-
-    def _staged_days(self, con: duckdb.DuckDBPyConnection, table: EventTable, zone: ZoneInfo) -> dict[date, int]:
-        """The local days that occur in the staged rows, with their number of rows."""
-        staged = f'staging."{table.name}"'
-        # A day in UTC touches at most two local ones. One misdated event would make walking from first to last long.
-        dates = [d for (d,) in con.execute(f"SELECT DISTINCT CAST(time AS DATE) FROM {staged}").fetchall()]
-        near = {d + timedelta(days=k) for d in dates for k in (-1, 0, 1)}
-        rows: dict[date, int] = {}
-        for day in sorted(near):
-            counted = con.execute(f"SELECT count(*) FROM {staged} WHERE {_WITHIN}", _window(day, zone)).fetchone()
-            if counted and counted[0]:
-                rows[day] = int(counted[0])
-        return rows
-
-    def _stage_stored(
-        self, con: duckdb.DuckDBPyConnection, table: EventTable, rows: dict[date, int], zone: ZoneInfo
-    ) -> None:
-        """Add what the warehouse has of those days to the staged rows, so that the day is rewritten sorted."""
-        columns = ", ".join(f'"{c.name}"' for c in table.columns)
-        for day in rows:
-            con.execute(
-                f'INSERT INTO staging."{table.name}" SELECT {columns} FROM events."{table.name}" WHERE {_WITHIN}',
-                _window(day, zone),
-            )
-
-    def _store(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        table: EventTable,
-        rows: dict[date, int],
-        zone: ZoneInfo,
-        progress: Callable[[str, int, int], None] | None,
-    ) -> Loaded:
-        """Replace those days by the staged rows; part of the caller's transaction."""
-        columns = ", ".join(f'"{c.name}"' for c in table.columns)
-        for day in rows:
-            con.execute(f'DELETE FROM events."{table.name}" WHERE {_WITHIN}', _window(day, zone))
-            # Counted here: with `append` the day has more rows than the files brought.
-            con.execute(
-                f"INSERT OR REPLACE INTO events.{LOADED} SELECT $table, $day, count(*), {_UTC_NOW} "
-                f'FROM staging."{table.name}" WHERE {_WITHIN}',
-                {"table": table.name, "day": day, **_window(day, zone)},
-            )
-        done = 0
-        for run in _runs(rows, _SORTED_ROWS):
-            within = {"start": _window(run[0], zone)["start"], "end": _window(run[-1], zone)["end"]}
-            con.execute(
-                f'INSERT INTO events."{table.name}" ({columns}) '
-                f'SELECT {columns} FROM staging."{table.name}" WHERE {_WITHIN} ORDER BY time',
-                within,
-            )
-            done += len(run)
-            if progress:
-                progress(table.name, done, len(rows))
-        return Loaded(table, sum(rows.values()), tuple(rows))
 
     # ------------------------------------------------------- files and locks
 
@@ -322,25 +258,6 @@ class DuckDBWarehouse:
             else:
                 gaps += [(table, c, t) for c, t in wanted if c not in have[table]]
         return gaps
-
-
-def _runs(rows: dict[date, int], enough: int) -> Iterator[list[date]]:
-    """The days in order, in runs of at least `enough` rows."""
-    run: list[date] = []
-    total = 0
-    for day, count in rows.items():
-        run.append(day)
-        total += count
-        if total >= enough:
-            yield run
-            run, total = [], 0
-    if run:
-        yield run
-
-
-def _window(day: date, zone: ZoneInfo) -> dict[str, object]:
-    window = day_window(day, zone)
-    return {"start": window.start, "end": window.end}
 
 
 def _run(con: duckdb.DuckDBPyConnection, query: Query) -> duckdb.DuckDBPyConnection:

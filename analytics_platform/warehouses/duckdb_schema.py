@@ -21,6 +21,7 @@ _RESULT_TYPES = {t: ("UINTEGER" if t is Type.USER else t.value) for t in Type}
 
 # One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
 COMPUTED, LOADED = "computed_days", "loaded_days"
+UTC_NOW = "make_timestamp(epoch_us(now()))"  # naive, as ledgers store moments
 
 
 def event_tables() -> dict[str, Columns]:

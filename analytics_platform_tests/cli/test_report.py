@@ -91,13 +91,16 @@ def test_missing_and_outdated_days_are_computed_first(run: Run, tmp_path: Path) 
     assert "compute 3 days: done" in first.err
     assert "1. DAU = 5\n    +25.00% vs Mar 2, 2024\n    n/a vs Feb 25, 2024\n" in first.out
 
-    again = run(*report)
+    told = run(*report)
+    assert told.code == 0
+    assert told.out.startswith("feed_daily of 2024-03-03 was delivered on ")
+    again = run(*report, "--again")
     assert (again.code, again.out) == (0, first.out)
     assert "facts/user_day" not in again.err
 
     (tmp_path / "late.csv").write_text(feed_csv(days=3).replace("\n0,", "\n77,"), "utf-8")
     assert run("load", "--feed", tmp_path / "late.csv", "--append", "--home", home).code == 0
-    assert "1. DAU = 6\n" in run(*report).out
+    assert "1. DAU = 6\n" in run(*report, "--again").out
 
 
 @pytest.mark.parametrize("kind", ["nothing at all", "messages only"])

@@ -21,6 +21,12 @@ VERBS = (
     ("materialize",),
     ("slices",),
     ("report", "feed"),
+    ("report", "app"),
+    ("reports", "list"),
+    ("reports", "history"),
+    ("reports", "reset"),
+    ("schedule",),
+    ("health",),
     ("serve",),
     ("doctor",),
 )
@@ -80,10 +86,12 @@ def test_a_wrong_setting_stops_every_verb_with_one_sentence(
         "load": ["--feed", tmp_path / "feed.csv"],
         "materialize": ["--date", "2024-03-01"],
         "slices": ["--from", "2024-03-01", "--to", "2024-03-01"],
+        "history": ["feed_daily"],
+        "reset": ["feed_daily", "--period", "2024-03-01"],
     }
     monkeypatch.setenv("TIMEZONE", "Mars/Base")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", SECRET)
-    done = run(*verb, *needed.get(verb[0], []), "--home", tmp_path / "home")
+    done = run(*verb, *needed.get(verb[-1], []), "--home", tmp_path / "home")
     assert (done.code, done.out) == (1, "")
     assert done.err == "Error: TIMEZONE: 'Mars/Base' is not an IANA time zone; write one such as Europe/Moscow.\n"
 

@@ -15,7 +15,7 @@ from analytics_platform_tests.defs.conftest import LAST, Place
 def tick(settings: Settings, at: datetime) -> dg.RunRequest | dg.SkipReason:
     """What the daily schedule answers at that moment."""
     definitions = build_definitions(Home(Path("home")), settings)
-    schedule = definitions.get_repository_def().get_schedule_def("feed_daily_schedule")
+    schedule = definitions.get_repository_def().get_schedule_def("daily_metrics_schedule")
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(
             instance=instance, scheduled_execution_time=at, repository_def=definitions.get_repository_def()
@@ -29,7 +29,7 @@ def test_at_eleven_local_time_the_day_before_is_reported() -> None:
     request = tick(settings, datetime(2026, 11, 21, 11, 0, tzinfo=ZoneInfo("Asia/Tokyo")))
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-11-20"
-    assert request.run_key == "feed_daily/2026-11-20"
+    assert request.run_key == "daily_metrics/2026-11-20"
 
 
 def test_the_local_day_counts_not_the_utc_day() -> None:
@@ -50,12 +50,13 @@ def test_before_the_first_partition_the_schedule_skips_with_the_reason() -> None
 @pytest.mark.parametrize(
     ("token", "chats", "status"), [(None, (), "STOPPED"), ("12345678:" + "a" * 35, ("-1001",), "RUNNING")]
 )
-def test_the_schedule_runs_by_itself_only_when_there_is_somebody_to_tell(
+def test_reports_go_out_by_themselves_only_when_there_is_somebody_to_tell(
     token: str | None, chats: tuple[str, ...], status: str
 ) -> None:
     settings = Settings(telegram_bot_token=token, telegram_chat_ids=chats)  # type: ignore[arg-type]
     definitions = build_definitions(Home(Path("home")), settings)
-    assert definitions.get_repository_def().get_schedule_def("feed_daily_schedule").default_status.value == status
+    sensor = definitions.get_repository_def().get_sensor_def("data_availability")
+    assert sensor.default_status.value == status
 
 
 def test_the_sensor_observes_the_last_event_without_a_run(loaded: Place) -> None:

@@ -9,11 +9,20 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics import facts, slices
+from analytics_platform.availability import hourly_counts, last_event
+from analytics_platform.metrics import app_queries, facts, lineage, slices
 from analytics_platform.metrics.catalog import METRICS, Count, Distinct, DistinctPerUser, Ratio, Source
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
 from analytics_platform.metrics.events import EVENT_TABLES
-from analytics_platform.metrics.tables import FEED_DAILY, daily_slices_table, user_day_table
+from analytics_platform.metrics.tables import (
+    APP_DAILY,
+    FEED_DAILY,
+    FIRST_SEEN,
+    POST_DAY,
+    daily_slices_table,
+    user_day_table,
+)
+from analytics_platform.metrics.windows import Gap, day_start, day_window
 from analytics_platform.queries import Query, compose
 from analytics_platform.simulate.scenario import Scenario
 from analytics_platform_tests.metrics.product import Events, dates, feed, message, simulated
@@ -44,7 +53,8 @@ MORE_DIMENSIONS = (
     Dimension("exp_group", ("exp_group",), ""),
     Dimension("city_os", ("city", "os"), "", "CASE WHEN os <> 'unknown' THEN city || '/' || os END"),
 )
-TABLES = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS), FEED_DAILY)
+APP = (POST_DAY, FIRST_SEEN, APP_DAILY)
+TABLES = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS), FEED_DAILY, *APP)
 
 Questions = Callable[[], list[Query]]
 
@@ -74,17 +84,59 @@ def _slices() -> list[Query]:
     return [slices.slices_between(a, b, d, MORE_METRICS) for a, b in spans for d in ("", "country", "total", "x' OR 1")]
 
 
-def _ledger(query: str, **more: str) -> list[Query]:
+def _ledger(query: str, *more: str) -> list[Query]:
     return [
-        compose(query, {"table_name": name, "first_day": a, "last_day": b, **more})
-        for name in ("user_day", "daily_slices", "feed_daily")
+        compose(query, {"table_name": name, "first_day": a, "last_day": b})
+        for name in (*(t.name for t in TABLES), *more)
         for a, b in ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY))
     ]
 
 
+def _current() -> list[Query]:
+    return [
+        lineage.current_days(table.name, a, b, "UTC")
+        for table in TABLES
+        for a, b in ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY))
+    ]
+
+
+def _spans() -> list[tuple[date, date]]:
+    return [(DAYS[0], DAYS[-1]), (DAYS[1], DAYS[2]), (DAY, DAY), (EMPTY, EMPTY)]
+
+
+def _first_seen() -> list[Query]:
+    return [ask(day) for ask in (app_queries.first_seen, app_queries.first_seen_left) for day in (*DAYS, EMPTY)]
+
+
+# Days of 23 and of 24 hours, hours that begin at half and at a quarter to, and half an hour set back.
+_CLOCKS = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe")
+
+
+def _hourly_counts() -> list[Query]:
+    days = (*DAYS, DAY + timedelta(days=7), EMPTY)
+    windows = [*(day_window(day, ZoneInfo(zone)) for zone in _CLOCKS for day in days), Gap(FIRST, EMPTY).window(ZONE)]
+    return [hourly_counts(table.name, window) for table in EVENT_TABLES for window in windows]
+
+
+def _last_event() -> list[Query]:
+    moments = (datetime(1970, 1, 1), *(day_start(day, ZONE) for day in (DAY, EMPTY)))  # noqa: DTZ001 - naive UTC
+    return [last_event(table.name, moment) for table in EVENT_TABLES for moment in moments]
+
+
 CASES: Mapping[str, Questions] = {
+    "app_audience": lambda: [app_queries.audience(day + timedelta(days=k)) for day in DAYS for k in (0, 1, 7, 13, 29)],
+    "app_daily": lambda: [app_queries.app_daily(day) for day in (*DAYS, EMPTY)],
+    "app_other_posts": lambda: [
+        app_queries.other_posts(a, b, countries)
+        for a, b in _spans()
+        for countries in ((), ("Russia",), ("O'Brien; -- $x", "Украина", "日本"))
+    ],
+    "app_retention": lambda: [app_queries.retention(day + timedelta(days=k)) for day in DAYS for k in (0, 5)],
+    "app_table": lambda: [app_queries.app_table(a, b) for a, b in _spans()],
+    "app_totals": lambda: [app_queries.totals(day) for day in (*DAYS, EMPTY, FIRST - timedelta(days=9))],
+    "computed_at": lambda: _ledger("computed_at", ""),
     "computed_days": lambda: _ledger("computed_days"),
-    "current_days": lambda: _ledger("current_days", basis="UTC"),
+    "current_days": _current,
     "daily_slices": _daily_slices,
     "event_span": lambda: [compose("event_span", table=t.name) for t in EVENT_TABLES],
     "event_totals": lambda: [
@@ -94,13 +146,17 @@ CASES: Mapping[str, Questions] = {
     "feed_frame": lambda: [
         compose("feed_frame", {"first_day": a, "last_day": b}) for a, b in ((DAYS[0], DAYS[-1]), (EMPTY, EMPTY))
     ],
+    "first_seen": _first_seen,
+    "post_day": lambda: [app_queries.post_day(day, ZONE, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
+    "hourly_counts": _hourly_counts,
+    "last_event": _last_event,
     "slices": _slices,
     "stored_totals": lambda: [facts.stored_totals(day, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "user_day": _user_day,
 }
 
 # Queries whose rows come in an order that readers rely on.
-ORDERED = frozenset({"feed_frame", "slices"})
+ORDERED = frozenset({"app_table", "feed_frame", "slices"})
 
 
 def events() -> Events:
@@ -142,7 +198,15 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
         engine.write(TABLES[0], facts.user_day(day, ZONE, known, MORE_METRICS, MORE_DIMENSIONS))
         engine.write(TABLES[1], slices.daily_slices(day, LABELS, MORE_METRICS, MORE_DIMENSIONS))
         engine.write(FEED_DAILY, compose("feed_daily", {"event_date": day}))
+        engine.write(POST_DAY, app_queries.post_day(day, ZONE))
+        engine.write(APP_DAILY, app_queries.app_daily(day))
         known.add(day)
+    for day in (DAYS[3], DAYS[1], DAYS[0], DAYS[4], DAYS[2]):
+        engine.write(FIRST_SEEN, app_queries.first_seen(day))
+    # Some that are not active on the first day: a reload has removed them.
+    left = {"event_date": DAYS[0], "source": "ads", "os": "iOS", "country": "unknown"}
+    rows = [{"kind": kind, "id": n, **left} for kind in ("feed", "message", "post") for n in range(1, 20)]
+    engine.put(f"results.{FIRST_SEEN.name}", [*rows, *({**row, "event_date": DAYS[1]} for row in rows[::7])])
     found: dict[str, list[dict[str, Any]]] = {}
     for table in TABLES:
         name = f"results.{table.name}"
@@ -156,7 +220,11 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
             for k, day in enumerate(days)
         ]
 
-    found["results.computed_days"] = ledger("computed_at", ("user_day", "daily_slices"), DAYS, 0)
+    found["results.computed_days"] = [
+        *ledger("computed_at", ("user_day", "daily_slices"), DAYS, 0),
+        *ledger("computed_at", ("post_day", "first_seen"), DAYS[:4], -1),
+        *ledger("computed_at", ("app_daily",), DAYS[1:3], -2),
+    ]
     for row in found["results.computed_days"]:
         row["basis"] = "Asia/Tokyo" if row["event_date"] == DAYS[-1] else "UTC"
     # Before, at and after the moment of computing; and only half of the days known as loaded.

@@ -5,6 +5,7 @@ Belongs here: what stands in for the files of the embedded warehouse. Does not: 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from types import TracebackType
 from typing import Self
 
@@ -56,6 +57,13 @@ class DuckDB:
         """Empty every table."""
         for name in self._schemas:
             self._con.execute(f"DELETE FROM {name}")
+
+    def remove(self, name: str, day: date | None = None, ledger_of: str = "") -> None:
+        """Delete all rows of a table, or those of a day; of a ledger, those of one result table."""
+        only = {"event_date": day, "table_name": ledger_of}
+        bound = {column: value for column, value in only.items() if value}
+        where = " AND ".join(f"{column} = ${column}" for column in bound)
+        self._con.execute(f"DELETE FROM {name}{f' WHERE {where}' if where else ''}", bound)
 
     def put(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to `events.<table>` or `results.<table>`."""

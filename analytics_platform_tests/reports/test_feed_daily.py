@@ -1,14 +1,16 @@
 """The feed report's words and figures, against the product's documented sample."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from analytics_platform.language import LANGUAGES, Language
-from analytics_platform.messages import Album, Document, Text
+from analytics_platform.messages import Album, Document, Message, Text
 from analytics_platform.metrics.frames import FeedDay, FeedFrame
-from analytics_platform.reports.base import fill
-from analytics_platform.reports.feed_daily import compose, figures
+from analytics_platform.reports.base import Number, Rendering, fill
+from analytics_platform.reports.feed_daily import REPORT, figures
 
 DAY = date(2023, 10, 19)
 PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF-1.4"
@@ -25,8 +27,12 @@ def frame(
     return FeedFrame((week_ago or FeedDay(WEEK_AGO.day), *between, yesterday or FeedDay(YESTERDAY.day), today))
 
 
+def composed(code: str, of: FeedFrame) -> Sequence[Message]:
+    return REPORT.compose(of, {"chart.png": PNG, "chart.pdf": PDF}, Rendering(Language(code), ZoneInfo("UTC")))
+
+
 def said(code: str, of: FeedFrame) -> str:
-    [text] = [m for m in compose(of, PNG, PDF, Language(code)) if isinstance(m, Text)]
+    [text] = [m for m in composed(code, of) if isinstance(m, Text)]
     return text.plain.replace("\xa0", " ").replace("\u202f", " ")
 
 
@@ -85,7 +91,7 @@ def test_growth_is_from_unrounded_numbers_and_relative_for_shares_too() -> None:
 
 
 def test_text_first_then_picture_then_the_same_as_pdf() -> None:
-    text, album, document = compose(frame(), PNG, PDF, Language("en"))
+    text, album, document = composed("en", frame())
     assert isinstance(text, Text)
     assert isinstance(album, Album)
     assert isinstance(document, Document)
@@ -97,6 +103,23 @@ def test_text_first_then_picture_then_the_same_as_pdf() -> None:
     assert text.html.count("<b>") == text.html.count("</b>") == 5
     # Well within what one chat message may have.
     assert len(text.plain) < 1000
+
+
+def test_the_headline_figures_are_those_of_the_text() -> None:
+    assert REPORT.numbers(frame()) == (
+        Number("DAU", 18_706),
+        Number("Views", 569_448),
+        Number("Likes", 118_695),
+        Number("CTR", 118_695 / 569_448, share=True),
+    )
+    assert [n.name for n in REPORT.numbers(frame())] == [f.name for f in figures(frame(), Language("en"))]
+
+
+def test_drawing_gives_the_chart_in_both_forms() -> None:
+    drawn = REPORT.draw(frame(), Rendering(Language("ru"), ZoneInfo("UTC")))
+    assert list(drawn) == ["chart.png", "chart.pdf"]
+    assert drawn["chart.png"].startswith(PNG)
+    assert drawn["chart.pdf"].startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

@@ -1,0 +1,250 @@
+"""The data-availability sensor: asks ledger and data about every report, and starts what is due and ready.
+
+Belongs here: turning decisions into run requests, ledger entries and problems. Does not: deciding (`agenda.py`),
+judging data (`availability.py`), sending.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from analytics_platform.agenda import Action, Decision, Rules, decide
+from analytics_platform.defs.claims import MISSING, SUBJECT, gone, now
+from analytics_platform.defs.followups import DIGEST_JOB, correction_requests, digest_config
+from analytics_platform.defs.partitions import key_of
+from analytics_platform.defs.resources import Ledgers
+from analytics_platform.defs.schedules import METRICS_JOB, report_job
+from analytics_platform.defs.sight import Desk, History, rules_of
+from analytics_platform.reports.base import Report
+from analytics_platform.settings import Settings
+from analytics_platform.state.problems import Problem
+from analytics_platform.state.runs import Status
+from analytics_platform.warehouses.base import Warehouse
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+Reports = Mapping[str, Report[Any]]
+
+SENSOR = "data_availability"
+# A failing computation is started again after this: as a rule somebody must mend something first.
+_COMPUTE_AGAIN = timedelta(minutes=30)
+
+
+@dataclass
+class Look:
+    """One look over all reports: what is to be started, what there is to say."""
+
+    decisions: list[Decision] = field(default_factory=list)
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def subject_of(report: str, period: object) -> str:
+    """How problems name a report's period."""
+    return f"report {report} {period}"
+
+
+def look(desk: Desk, instance: dg.DagsterInstance, moment: datetime, history: History | None = None) -> Look:
+    """Decide for every scheduled report, write waiting and ready periods into the ledger, and collect run requests.
+
+    An error about one report becomes a problem of its owner and never keeps another from its turn.
+    """
+    found = Look()
+    ended = desk.ledgers.runs.release_dead(moment, gone)
+    sight = desk.sight(moment, history)
+    rules = rules_of(desk.settings)
+    problems = _Problems(desk.ledgers, moment)
+    for entry in ended:
+        found.lines.append(f"{entry.report} {entry.period}: {entry.reason}")
+        if entry.status is Status.READY:
+            again = f"{entry.reason}; it is run again"
+            problems.record(subject_of(entry.report, entry.period), "failed", again, entry.report)
+    for name in desk.settings.reports:
+        report = desk.reports[name]
+        try:
+            decision = decide(report, sight, rules, moment)
+            _note(report, decision, desk.ledgers, problems)
+            starter = _Starter(instance, rules, moment, found)
+            found.requests += starter.requests(report, decision)
+            found.decisions.append(decision)
+        except Exception as error:  # noqa: BLE001 - one report's error never stops another's; it reaches the owner
+            text = f"{type(error).__name__}: {error}"
+            problems.record(f"report {name}", "tick", text, name)
+            found.errors.append(f"{name}: {text}")
+        else:
+            problems.over(f"report {name}", "tick", "the scheduler is at it again")
+    return found
+
+
+def _note(report: Report[Any], decision: Decision, ledgers: Ledgers, problems: "_Problems") -> None:
+    """What the ledger and the owner are to know of the decision."""
+    moment = problems.moment
+    if decision.settled:
+        ledgers.runs.settle(report.name, decision.settled, moment)
+    for entry in decision.given_up:
+        what = "it may have arrived in part" if entry.delivering else f"{entry.attempts} tries"
+        again = f"analytics-platform reports reset {report.name} --period {entry.period.last}"
+        text = f"was not delivered ({what}): {entry.reason}. To send it: {again}"
+        problems.record(subject_of(report.name, entry.period), "failed", text, report.name)
+    if decision.action is Action.WAIT:
+        ledgers.runs.expect(report.name, decision.period, Status.WAITING, decision.missing, moment)
+    elif decision.action in (Action.SEND, Action.SEND_PRELIMINARY, Action.COMPUTE):
+        ledgers.runs.expect(report.name, decision.period, Status.READY, decision.missing, moment)
+    if decision.late and decision.missing:
+        ending = (
+            "it goes out now, marked as preliminary"
+            if decision.action is not Action.WAIT
+            else decision.reason.rpartition("; ")[2]
+        )
+        text = f"is late: {decision.missing}; {ending}"
+        problems.record(subject_of(report.name, decision.period), "late", text, report.name)
+
+
+@dataclass(frozen=True)
+class _Starter:
+    """Turns a decision into the runs that carry it out; none when they are under way."""
+
+    instance: dg.DagsterInstance
+    rules: Rules
+    moment: datetime
+    found: Look
+
+    def requests(self, report: Report[Any], decision: Decision) -> list[dg.RunRequest]:
+        match decision.action:
+            case Action.COMPUTE:
+                request, more = self._compute(decision)
+            case Action.SEND | Action.SEND_PRELIMINARY:
+                request, more = self._send(report, decision)
+            case Action.CATCH_UP:
+                request, more = self._catch_up(report, decision)
+            case _:
+                request, more = None, ""
+        self.found.lines.append(f"{report.name}: {decision.reason}{more}")
+        return [request] if request else []
+
+    def _compute(self, decision: Decision) -> tuple[dg.RunRequest | None, str]:
+        first, last = decision.days[0], decision.days[-1]
+        running = self.instance.get_runs(dg.RunsFilter(job_name=METRICS_JOB, statuses=_UNFINISHED), limit=1)
+        if running:
+            return None, f" (run {running[0].run_id[:8]} computes)"
+        if any(r.job_name == METRICS_JOB for r in self.found.requests):
+            return None, ""
+        bucket = int(self.moment.timestamp() // _COMPUTE_AGAIN.total_seconds())
+        key = f"{METRICS_JOB}/{first}..{last}@{bucket}"
+        return dg.RunRequest(run_key=key, job_name=METRICS_JOB, tags=range_tags(first, last)), ""
+
+    def _send(self, report: Report[Any], decision: Decision) -> tuple[dg.RunRequest | None, str]:
+        subject = f"{report.name}/{decision.period.last}"
+        number, why = self._next(subject)
+        if why:
+            return None, why
+        tags = {SUBJECT: subject} | ({MISSING: decision.missing} if decision.missing else {})
+        key = key_of(report, decision.period)
+        return dg.RunRequest(
+            run_key=f"{subject}#{number}", job_name=report_job(report), partition_key=key, tags=tags
+        ), ""
+
+    def _catch_up(self, report: Report[Any], decision: Decision) -> tuple[dg.RunRequest | None, str]:
+        subject = f"{report.name}/digest/{decision.missed[-1].last}"
+        number, why = self._next(subject)
+        if why:
+            return None, why
+        config = digest_config(report, decision.missed)
+        return dg.RunRequest(
+            run_key=f"{subject}#{number}", job_name=DIGEST_JOB, run_config=config, tags={SUBJECT: subject}
+        ), ""
+
+    def _next(self, subject: str) -> tuple[int, str]:
+        """The number of the run to start, or why there is none to be started now.
+
+        Runs that ended without delivering are counted, so that a period is never without a run key of its own.
+        """
+        earlier = self.instance.get_runs(dg.RunsFilter(tags={SUBJECT: subject}))
+        if any(not run.is_finished for run in earlier):
+            return 0, " (its run is queued or starting)"
+        if earlier and not self._rested(earlier[0]):
+            return 0, " (its last run ended early; next try after a pause)"
+        return len(earlier) + 1, ""
+
+    def _rested(self, run: dg.DagsterRun) -> bool:
+        record = self.instance.get_run_record_by_id(run.run_id)
+        if record is None or record.end_time is None:
+            return True
+        ended = datetime.fromtimestamp(record.end_time, UTC)
+        return not ended <= self.moment < ended + self.rules.retry_pause
+
+
+def range_tags(first: object, last: object) -> dict[str, str]:
+    """The tags of a run over the partitions first..last."""
+    return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class _Problems:
+    """The owner's problems as this look finds them; nothing is written twice."""
+
+    def __init__(self, ledgers: Ledgers, moment: datetime) -> None:
+        self._store, self.moment = ledgers.problems, moment
+        self._known: Sequence[Problem] | None = None
+
+    def record(self, subject: str, kind: str, text: str, report: str) -> None:
+        if not any((p.subject, p.kind, p.text) == (subject, kind, text) for p in self._open()):
+            self._store.record(subject, kind, text, self.moment, report=report)
+
+    def over(self, subject: str, kind: str, resolution: str) -> None:
+        if any((p.subject, p.kind) == (subject, kind) for p in self._open()):
+            self._store.resolve(subject, self.moment, resolution, kind=kind)
+
+    def _open(self) -> Sequence[Problem]:
+        if self._known is None:
+            self._known = self._store.open()
+        return self._known
+
+
+def availability_sensor(
+    settings: Settings,
+    reports: Reports,
+    ledgers: Ledgers,
+    jobs: "Sequence[dg.JobDefinition | UnresolvedAssetJobDefinition]",
+) -> dg.SensorDefinition:
+    """Every minute: what is due and ready is started, the rest says what it waits for. `jobs`: those it may start."""
+    history: History = {}
+    # With nobody to tell, reports would only fill the folder: switch it on in the UI when that is wanted.
+    delivers = settings.delivers_to == "telegram"
+
+    @dg.sensor(
+        name=SENSOR,
+        jobs=jobs,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING if delivers else dg.DefaultSensorStatus.STOPPED,
+        description=f"Starts reports that are due and whose data is there: {', '.join(settings.reports) or 'none'}.",
+        required_resource_keys={"warehouse"},
+    )
+    def data_availability(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        moment = now()
+        warehouse: Warehouse = context.resources.warehouse
+        desk = Desk(reports, settings, ledgers, warehouse)
+        found = look(desk, context.instance, moment, history)
+        corrections, cursor = correction_requests(desk, moment, context.cursor, found.requests)
+        requests = [*found.requests, *corrections]
+        lines = [*found.errors, *found.lines]
+        for line in lines:
+            context.log.info(line)
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        return dg.SensorResult(skip_reason="; ".join(lines) or "no report is scheduled (REPORTS)", cursor=cursor)
+
+    return data_availability

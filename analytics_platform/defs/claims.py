@@ -1,0 +1,141 @@
+"""One run per report and period: the run's claims in the ledger, and what becomes of them.
+
+Belongs here: when a run claims a period, and how each way to end is written down. Does not: the ledger itself
+(`state/runs.py`), building or sending.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from analytics_platform.cadence import Period
+from analytics_platform.defs.liveness import Alive, this_host
+from analytics_platform.defs.partitions import periods_of
+from analytics_platform.reports.base import Report
+from analytics_platform.settings import Settings
+from analytics_platform.state.owners import is_gone
+from analytics_platform.state.runs import Entry, Owner, RunLedger, SettledError, Status, TakenError
+
+# Tags of a run. AGAIN: deliver what was delivered before once more. MISSING: what the data lacks; the report says so.
+AGAIN, MISSING = "analytics_platform/again", "analytics_platform/missing"
+# Which report and period a run is for, so that the sensor finds it again.
+SUBJECT = "analytics_platform/report_period"
+
+
+def gone(owner: Owner) -> bool:
+    """Whether that run's process has provably ended."""
+    return is_gone(owner, host=this_host())
+
+
+def now() -> datetime:
+    """The moment, aware, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The periods of one report that a run works on."""
+
+    report: Report[Any]
+    runs: RunLedger
+    owner: Owner
+    lease: timedelta
+    again: bool = False
+
+    @classmethod
+    def of(
+        cls, context: dg.AssetExecutionContext, report: Report[Any], runs: RunLedger, alive: Alive, settings: Settings
+    ) -> "Claims":
+        """The claims of the run that this asset is part of."""
+        lease = timedelta(minutes=settings.report_lease_minutes)
+        return cls(report, runs, alive.owner, lease, again=AGAIN in context.run.tags)
+
+    def take(self, context: dg.AssetExecutionContext, delivery: dg.AssetKey) -> list[Period]:
+        """The run's periods that are to be worked on; those already delivered are left out and logged.
+
+        A run that delivers claims each of them, with its first asset of the report; a run that only builds needs no
+        claim. Raises dg.Failure when another run is at one of them.
+        """
+        periods = periods_of(context, self.report)
+        if delivery not in context.job_def.asset_layer.executable_asset_keys:
+            return periods
+        return self.take_all(periods, context.log.info)
+
+    def take_all(self, periods: Sequence[Period], say: Callable[[str], None]) -> list[Period]:
+        """Claim each of the periods; those already delivered are left out and said. Raises dg.Failure as `take`."""
+        mine: list[Period] = []
+        for period in periods:
+            try:
+                self.runs.claim(
+                    self.report.name, period, self.owner, now(), lease=self.lease, gone=gone, again=self.again
+                )
+            except SettledError as settled:
+                say(f"{settled} Nothing is sent twice; `reports reset` or the tag {AGAIN} sends it again.")
+            except TakenError as taken:
+                self._release(mine, "another run was at a period of the same backfill")
+                raise dg.Failure(str(taken), allow_retries=False) from None
+            else:
+                mine.append(period)
+        return mine
+
+    @contextmanager
+    def working(self, period: Period) -> Iterator[None]:
+        """Whatever ends this work early is written down: an error as `failed`, a stop as `ready` to be done again."""
+        try:
+            self._renew(period)
+            yield
+        except dg.RetryRequested:
+            raise  # the same run goes on in a moment and keeps its claims
+        except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+            self._release(self._held(), "stopped before delivery")
+            raise
+        except BaseException as error:
+            if any(entry.period == period for entry in self._entries()):
+                self.finish(period, Status.FAILED, sentence(error))
+            self._release(self._held(), "the run failed at another period")
+            raise
+
+    def begin_delivery(self, period: Period) -> None:
+        """From here on parts may have arrived."""
+        self.runs.delivering(self.report.name, period.last, self.owner, now())
+
+    def finish(
+        self,
+        period: Period,
+        status: Status,
+        reason: str,
+        *,
+        numbers: list[dict[str, Any]] | None = None,
+        numbers_at: datetime | None = None,
+    ) -> None:
+        """Write the end down and give the claim back."""
+        self.runs.finish(
+            self.report.name, period.last, self.owner, status, reason, now(), numbers=numbers, numbers_at=numbers_at
+        )
+
+    def _entries(self) -> list[Entry]:
+        held = self.runs.entries(self.report.name, statuses=(Status.RUNNING,))
+        return [entry for entry in held if entry.owner == self.owner]
+
+    def _held(self) -> list[Period]:
+        return [entry.period for entry in self._entries() if not entry.delivering]
+
+    def _renew(self, period: Period) -> None:
+        if any(entry.period == period for entry in self._entries()):
+            self.runs.renew(self.report.name, period.last, self.owner, now(), self.lease)
+
+    def _release(self, periods: list[Period], reason: str) -> None:
+        for period in periods:
+            self.finish(period, Status.READY, reason)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    said = error.description if isinstance(error, dg.Failure) and error.description else str(error)
+    first = said.strip().splitlines()[0] if said.strip() else ""
+    return first if isinstance(error, dg.Failure) else f"{type(error).__name__}: {first}"[:500]

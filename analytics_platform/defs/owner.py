@@ -1,0 +1,157 @@
+"""Problems reach their owner: failed runs are collected, one digest per owner goes out, recoveries close them.
+
+Belongs here: reading failed and successful runs, sending digests, the heartbeat. Does not: wording (`owner.py`),
+what the ledgers hold (`state/`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from analytics_platform import delivery, heartbeat, owner
+from analytics_platform.agenda import SETTLED
+from analytics_platform.channels.base import Channel, ChannelError
+from analytics_platform.defs.availability import subject_of
+from analytics_platform.defs.claims import SUBJECT, now
+from analytics_platform.defs.resources import Ledgers, owner_channel
+from analytics_platform.language import Language
+from analytics_platform.settings import Settings
+from analytics_platform.state.problems import Digest, Problem
+
+SENSOR = "tell_owner"
+ChannelOf = Callable[[str, Settings], Channel]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of a round: who was told, and what went wrong with telling."""
+
+    lines: tuple[str, ...]
+    failed: bool = False
+
+
+def collect_failures(instance: dg.DagsterInstance, settings: Settings, ledgers: Ledgers, since: datetime) -> datetime:
+    """Turn runs that failed after `since` into problems; the moment up to which runs have been seen.
+
+    A report's run is the ledger's affair (it is tried again, and given up with a problem of its own) unless it ended
+    before it could claim anything.
+    """
+    where = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    seen = since
+    for record in reversed(instance.get_run_records(where)):
+        run = record.dagster_run
+        seen = max(seen, record.update_timestamp.replace(tzinfo=UTC))
+        subject = f"job {run.job_name}"
+        report, _, period = run.tags.get(SUBJECT, "").partition("/")
+        if report and "/" not in period:
+            entry = ledgers.runs.entry(report, datetime.fromisoformat(period).date())
+            if entry and (entry.status in SETTLED or (entry.owner and entry.owner.run_id == run.run_id)):
+                continue
+            subject = subject_of(report, period)
+        text, url = (
+            _reason(instance, run),
+            f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}" if settings.ui_url else "",
+        )
+        ledgers.problems.record(subject, "failed", text, seen, report=report, url=url)
+    return seen
+
+
+def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: datetime) -> None:
+    """Resolve the problems that are over: the report went out, or the job has succeeded since."""
+    for problem in ledgers.problems.open():
+        kind, _, rest = problem.subject.partition(" ")
+        if kind == "job":
+            where = dg.RunsFilter(
+                job_name=rest, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=problem.last_seen
+            )
+            if instance.get_runs(where, limit=1):
+                ledgers.problems.resolve(problem.subject, moment, "the job has succeeded since")
+        elif problem.kind in ("late", "failed", "missing"):
+            name, _, period = rest.partition(" ")
+            if not period:
+                continue
+            entry = ledgers.runs.entry(name, datetime.fromisoformat(period.rpartition("..")[2]).date())
+            if entry and entry.status in SETTLED and entry.finished_at and entry.finished_at > problem.first_seen:
+                ledgers.problems.resolve(problem.subject, moment, f"delivered ({entry.status})")
+
+
+def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: ChannelOf = owner_channel) -> Told:
+    """Send each owner one digest of what is new, lasts or is over. What could not be sent is tried again next time."""
+    digest = ledgers.problems.to_tell(moment, timedelta(hours=settings.problems_again_hours))
+    shares = owner.by_owner(digest, settings.owners, settings.report_owners)
+    language = Language(settings.locale)
+    lines, reached, failed = [], set[str](), False
+    lost: set[str] = set()
+    for recipient, share in shares.items():
+        if not (share.new or share.lasting or share.recovered):
+            continue
+        ids = {p.fingerprint for p in (*share.new, *share.lasting, *share.recovered)}
+        try:
+            messages = owner.digest_messages(share, language, settings.zone)
+            delivery.deliver(messages, (channel_of(recipient, settings),), key=f"problems/{moment:%Y%m%dT%H%M%S}")
+        except (ChannelError, delivery.DeliveryError) as error:
+            lines.append(f"{recipient} was not told: {error}")
+            lost |= ids
+            failed = True
+        else:
+            lines.append(f"{recipient} was told of {len(ids)} problems")
+            reached |= ids
+    # An owner who could not be reached is told next time; the others hear it twice rather than one of them never.
+    ledgers.problems.told(_only(digest, reached - lost), moment)
+    return Told(tuple(lines), failed)
+
+
+def _only(digest: Digest, fingerprints: set[str]) -> Digest:
+    def chosen(problems: tuple[Problem, ...] | list[Problem]) -> Any:
+        return type(problems)(p for p in problems if p.fingerprint in fingerprints)
+
+    return replace(digest, new=chosen(digest.new), lasting=chosen(digest.lasting), recovered=chosen(digest.recovered))
+
+
+def beat(settings: Settings, moment: datetime) -> str:
+    """The sign of life; a sentence when it could not be given."""
+    url = settings.heartbeat_url.get_secret_value() if settings.heartbeat_url else None
+    return heartbeat.beat(settings.heartbeat_file, url, moment) or ""
+
+
+def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Why a run failed: its first failed step, else its last word."""
+    events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    for entry in events:
+        event = entry.dagster_event
+        if event is not None:
+            data = event.step_failure_data
+            described = data.user_failure_data.description if data.user_failure_data else None
+            text = described or ((data.error.cause or data.error).message if data.error else "failed")
+            return f"{(event.step_key or 'a step').replace('__', '/')}: {text.strip()}"
+    ends = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    last = ends[-1].dagster_event if ends else None
+    return (last.message if last and last.message else "the run failed; see its log").strip()
+
+
+def owner_sensor(settings: Settings, ledgers: Ledgers) -> dg.SensorDefinition:
+    """Every minute: failed runs become problems, owners get one digest, the heartbeat goes out."""
+
+    @dg.sensor(
+        name=SENSOR,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells owners what is wrong, once, daily while it lasts, and when it is over.",
+    )
+    def tell_owner(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        moment = now()
+        # What failed before the first tick is history, not news.
+        since = datetime.fromisoformat(context.cursor) if context.cursor else moment
+        seen = collect_failures(context.instance, settings, ledgers, since)
+        close_recovered(context.instance, ledgers, moment)
+        told = tell(settings, ledgers, moment) if settings.owners or settings.report_owners else Told(())
+        silent = beat(settings, moment)
+        lines = [*told.lines, *([silent] if silent else [])]
+        for line in lines:
+            context.log.info(line)
+        return dg.SensorResult(skip_reason="; ".join(lines) or "nothing new", cursor=seen.isoformat())
+
+    return tell_owner

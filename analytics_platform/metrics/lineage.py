@@ -1,0 +1,44 @@
+"""Which result table is computed from which, and so which of its days are outdated.
+
+Belongs here: what reads what, the question for current days. Does not: the tables' columns (`tables.py`), when a day is
+computed again (assets).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from analytics_platform.queries import Query, compose
+
+# What each table reads of the same day, directly or through another. A table of events alone is not listed.
+_COMES_FROM: Mapping[str, tuple[str, ...]] = {
+    "daily_slices": ("user_day",),
+    "feed_daily": ("user_day", "daily_slices"),
+    "post_day": ("user_day",),
+    "first_seen": ("user_day", "post_day"),
+    "app_daily": ("user_day", "post_day"),
+}
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What must be in order for a table's day to be current: `tables`, the table itself first.
+
+    `pairs`: (derived, base); derived is outdated when base was computed later.
+    """
+
+    tables: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+
+def lineage(name: str) -> Lineage:
+    """The lineage of the result table of that name."""
+    tables = (name, *_COMES_FROM.get(name, ()))
+    return Lineage(tables, tuple((derived, base) for derived in tables for base in _COMES_FROM.get(derived, ())))
+
+
+def current_days(name: str, first: date, last: date, basis: str) -> Query:
+    """Days of first..last (both included) that were computed under the settings `basis` and are not outdated."""
+    of = lineage(name)
+    params = {"table_name": name, "first_day": first, "last_day": last, "basis": basis}
+    return compose("current_days", params, tables=of.tables, pairs=of.pairs)

@@ -1,0 +1,1 @@
+"""The state on both of its engines."""

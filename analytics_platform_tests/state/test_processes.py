@@ -1,0 +1,147 @@
+"""Several real processes on the same ledger at once, some of them killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analytics_platform.state.problems import Problems
+from analytics_platform.state.runs import DIED, DIED_DELIVERING, SILENT, Owner, RunLedger, Status, TakenError
+from analytics_platform_tests.state.worker import HOST, LEASE, gone, period_of
+
+Process = subprocess.Popen[str]
+ME = Owner("me", HOST, 1)
+
+
+@contextmanager
+def started(url: str, *commands: list[str]) -> Iterator[list[Process]]:
+    """The processes, once each has said its first word; whatever happens, none is left running."""
+    words = [sys.executable, "-W", "error", "-m", "analytics_platform_tests.state.worker"]
+    processes = [
+        subprocess.Popen(
+            [*words, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for command in commands
+    ]
+    try:
+        for process in processes:
+            tell(process, url)
+        for process in processes:
+            assert answer(process) in ("ready", "holding")
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def tell(process: Process, line: str) -> None:
+    """A line to it."""
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def answer(process: Process) -> Any:
+    """Its next line."""
+    assert process.stdout
+    assert process.stderr
+    line = process.stdout.readline()
+    assert line, process.stderr.read()
+    return json.loads(line)
+
+
+@pytest.mark.slow
+def test_of_eight_processes_that_claim_at_once_exactly_one_wins(url: str, ledger: RunLedger) -> None:
+    names = [f"run{number}" for number in range(8)]
+    with started(url, *(["race", name] for name in names)) as processes:
+        for turn in range(20):
+            # Every other period is known already: the claim is then an update instead of an insert.
+            if turn % 2:
+                ledger.expect("feed", period_of(turn), Status.READY, "", datetime.now(UTC))
+            moment = time.time() + 0.05
+            for process in processes:
+                tell(process, json.dumps([turn, moment]))
+            outcomes = dict(zip(names, map(answer, processes), strict=True))
+
+            won = [name for name, (outcome, _) in outcomes.items() if outcome == "won"]
+            assert len(won) == 1, outcomes
+            assert outcomes[won[0]] == ["won", 1]
+            assert {said for outcome, said in outcomes.values() if outcome == "lost"} == set(won)
+            stored = ledger.entry("feed", period_of(turn).last)
+            assert stored
+            assert stored.owner
+            assert (stored.owner.run_id, stored.attempts) == (won[0], 1)
+            assert len(ledger.history("feed", period_of(turn).last)) == 1 + turn % 2
+
+
+@pytest.mark.parametrize("delivering", ["", "delivering"])
+def test_the_claim_of_a_killed_process_is_taken_over_at_once(
+    url: str, ledger: RunLedger, tmp_path: Path, delivering: str
+) -> None:
+    lock = tmp_path / "abc.lock"
+    with started(url, ["hold", "abc", str(lock), delivering]) as [process]:
+        with pytest.raises(TakenError):
+            ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone)
+        assert ledger.release_dead(datetime.now(UTC), gone) == []
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+        taken = ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone)
+
+    why = DIED_DELIVERING if delivering else DIED
+    assert (taken.owner, taken.attempts, taken.reason) == (ME, 2, f"taken over from run abc: {why}")
+    assert lock.exists()
+
+
+@pytest.mark.parametrize("delivering", ["", "delivering"])
+def test_the_claim_of_a_killed_process_is_released(
+    url: str, ledger: RunLedger, tmp_path: Path, delivering: str
+) -> None:
+    with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), delivering]) as [process]:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        [released] = ledger.release_dead(datetime.now(UTC), gone)
+    assert released.status is (Status.FAILED if delivering else Status.READY)
+    assert released.reason == (DIED_DELIVERING if delivering else DIED)
+
+
+def test_a_process_that_lives_loses_its_claim_only_with_its_lease(url: str, ledger: RunLedger, tmp_path: Path) -> None:
+    with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), ""]) as [process]:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            within, after = datetime.now(UTC) + LEASE - timedelta(minutes=1), datetime.now(UTC) + LEASE
+            with pytest.raises(TakenError):
+                ledger.claim("feed", period_of(0), ME, within, lease=LEASE, gone=gone)
+            taken = ledger.claim("feed", period_of(0), ME, after, lease=LEASE, gone=gone)
+        finally:
+            process.send_signal(signal.SIGCONT)
+    assert (taken.owner, taken.reason) == (ME, f"taken over from run abc: {SILENT}")
+
+
+@pytest.mark.slow
+def test_many_processes_that_write_never_meet_a_locked_database(
+    url: str, ledger: RunLedger, problems: Problems
+) -> None:
+    turns = 4
+    # On PostgreSQL rows are locked, not the database; fewer processes do, each costs a second of CPU to start.
+    many = 16 if url.startswith("sqlite") else 6
+    # The database does not exist yet: they also create it at the same moment.
+    with started(url, *(["write", f"run{number}", str(turns)] for number in range(many))) as processes:
+        for process in processes:
+            tell(process, "go")
+        won = [answer(process) for process in processes]
+        assert [process.wait(30) for process in processes] == [0] * many
+    assert sum(won) == turns
+    assert ledger.settled_until("feed") == period_of(turns - 1).last
+    assert [problem.times for problem in problems.open()] == [many * turns]
+    assert all(len(ledger.history(entry.report, entry.period.last)) == 2 for entry in ledger.entries("feed"))
+    assert all(len(ledger.history(e.report, e.period.last)) == 1 for e in ledger.entries() if e.report != "feed")

@@ -1,0 +1,104 @@
+"""What the other processes of `test_processes.py` do: `python -m ....state.worker JOB ARGUMENT ...`, the URL on stdin.
+
+Belongs here: claiming, holding, writing; one line of outcome for each line read. Does not: assertions.
+"""
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, date, datetime, timedelta
+
+from filelock import FileLock
+
+from analytics_platform.cadence import Period
+from analytics_platform.state.database import Database
+from analytics_platform.state.owners import is_gone
+from analytics_platform.state.problems import Problems
+from analytics_platform.state.runs import Owner, RunLedger, Status, TakenError
+
+HOST = "here"
+LEASE = timedelta(minutes=30)
+FIRST = date(2026, 1, 1)
+
+
+def period_of(number: int) -> Period:
+    """The day with that number."""
+    day = FIRST + timedelta(days=number)
+    return Period(day, day)
+
+
+def gone(owner: Owner) -> bool:
+    """What the platform asks."""
+    return is_gone(owner, host=HOST)
+
+
+def say(what: object) -> None:
+    """A line of outcome."""
+    print(json.dumps(what), flush=True)
+
+
+def race(ledger: RunLedger, name: str) -> None:
+    """Each line is a round and the moment at which everybody claims that period."""
+    owner = Owner(name, HOST, os.getpid())
+    say("ready")
+    for line in sys.stdin:
+        number, moment = json.loads(line)
+        time.sleep(max(0.0, moment - time.time() - 0.002))
+        while time.time() < moment:
+            pass
+        try:
+            entry = ledger.claim("feed", period_of(number), owner, datetime.now(UTC), lease=LEASE, gone=gone)
+            say(["won", entry.attempts])
+        except TakenError as error:
+            say(["lost", error.entry and error.entry.owner and error.entry.owner.run_id])
+
+
+def hold(ledger: RunLedger, name: str, lock: str, delivering: str) -> None:
+    """Claim the first period, begin delivery if told so, and live until killed."""
+    owner = Owner(name, HOST, os.getpid(), lock)
+    with FileLock(lock):
+        ledger.claim("feed", period_of(0), owner, datetime.now(UTC), lease=LEASE, gone=gone)
+        if delivering == "delivering":
+            ledger.delivering("feed", period_of(0).last, owner, datetime.now(UTC))
+        say("holding")
+        sys.stdin.read()
+
+
+def write(ledger: RunLedger, problems: Problems, name: str, turns: int) -> None:
+    """Everything that writes, again and again, some of it on the same rows as everybody else."""
+    owner = Owner(name, HOST, os.getpid())
+    say("ready")
+    sys.stdin.readline()
+    won = 0
+    for turn in range(turns):
+        now, period = datetime.now(UTC), period_of(turn)
+        ledger.expect("feed", period, Status.READY, f"as {name} sees it", now)
+        ledger.settle("feed", period.last, now)
+        problems.record("job shared", "failed", f"seen {turn} times", now)
+        ledger.settled_by_digest(f"digest {turn % 3}", [period_of(day) for day in range(turn)], "told", now)
+        try:
+            ledger.claim("feed", period, owner, now, lease=LEASE, gone=gone)
+        except TakenError:
+            continue
+        won += 1
+        ledger.entries(statuses=(Status.RUNNING,))
+    say(won)
+
+
+def main() -> None:
+    """The job named on the command line."""
+    job, *arguments = sys.argv[1:]
+    database = Database(sys.stdin.readline().strip())
+    ledger = RunLedger(database)
+    match job:
+        case "race":
+            race(ledger, *arguments)
+        case "hold":
+            hold(ledger, *arguments)
+        case "write":
+            write(ledger, Problems(database), arguments[0], int(arguments[1]))
+
+
+if __name__ == "__main__":
+    main()
