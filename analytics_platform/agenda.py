@@ -111,6 +111,9 @@ def decide(report: Report[Any], sight: Sight, rules: Rules, now: datetime) -> De
     while True:
         coming = upcoming(settled, report.cadence, today)
         entry = sight.entry(report.name, coming.period.last)
+        if coming.period.first < rules.start_date:  # no data of all its days, and no partition
+            settled = coming.period.last
+            continue
         if not coming.due or entry is None or not _is_over(entry, rules):
             break
         if entry.status is Status.FAILED:
@@ -157,9 +160,9 @@ def _reopened(report: Report[Any], sight: Sight, rules: Rules, settled: date) ->
 
 
 def _first(cadence: Cadence, rules: Rules, today: date) -> Period:
-    """The first period of a report that has never run: the one that its cadence names, not before START_DATE."""
+    """The first period of a report that has never run: the one that its cadence names, not begun before START_DATE."""
     coming = upcoming(None, cadence, today)
-    while coming.period.last < rules.start_date:
+    while coming.period.first < rules.start_date:
         coming = upcoming(coming.period.last, cadence, today)
     return coming.period
 

@@ -274,6 +274,12 @@ def test_nothing_before_the_start_date_is_expected() -> None:
     assert (said.action, said.period) == (Action.NOTHING, day("2026-11-25"))
 
 
+def test_a_period_that_began_before_the_start_date_is_passed_over() -> None:
+    rules = replace(RULES, start_date=date(2026, 11, 11))  # a Wednesday
+    said = decide(Weekly(), World(settled=date(2026, 11, 1)), rules, at("2026-11-18 12:00"))
+    assert said.period == Period(date(2026, 11, 16), date(2026, 11, 22))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_scheduler_that_is_up_now_and_then_loses_and_repeats_nothing(seed: int) -> None:
     import random

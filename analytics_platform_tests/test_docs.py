@@ -69,12 +69,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, "utf-8")
     header, rows = FEED.split("\n", 1)
-    week = header + "\n" + "".join(rows.format(day=yesterday - timedelta(days=k)) for k in range(8))
-    (folder / "week.csv").write_text(week, "utf-8")
+    weeks = header + "\n" + "".join(rows.format(day=yesterday - timedelta(days=k)) for k in range(22))
+    (folder / "weeks.csv").write_text(weeks, "utf-8")
     home = ["--home", str(folder / "home")]
     for words in (
-        ["load", "--feed", str(folder / "week.csv")],
-        ["materialize", "--from", str(yesterday - timedelta(days=7)), "--to", str(yesterday)],
+        ["load", "--feed", str(folder / "weeks.csv")],
+        ["materialize", "--from", str(yesterday - timedelta(days=21)), "--to", str(yesterday)],
     ):
         result = CliRunner().invoke(app, [*words, *home])
         assert result.exit_code == 0, result.output
@@ -123,9 +123,16 @@ def test_make_targets_in_the_docs_exist() -> None:
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+        prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#]+)\)", prose):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_example_of_a_report_is_the_one_that_ships() -> None:
+    [shown] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "reports.md").read_text("utf-8"), re.DOTALL)
+    shipped = ROOT / "analytics_platform" / "reports" / "likes_by_os_weekly.py"
+    assert shown == shipped.read_text("utf-8")
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

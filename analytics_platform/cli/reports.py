@@ -65,8 +65,7 @@ def _period(report: Report[Any], context: Context, day: dt.date | None) -> Perio
     from analytics_platform.defs.partitions import chosen_period
 
     period = chosen_period(report, day) if day else last_complete(report.cadence, context.today)
-    # A period may have begun before the first events, but not ended.
-    check_days(context, max(period.first, min(context.settings.start_date, period.last)), period.last)
+    check_days(context, period.first, period.last)
     return period
 
 
