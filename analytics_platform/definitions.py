@@ -26,6 +26,7 @@ from analytics_platform.defs import (
     schedules,
 )
 from analytics_platform.metrics import catalog, dimensions
+from analytics_platform.redaction import register_secret
 from analytics_platform.reports import all_reports
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Home, Settings, SettingsError, home_folder, load_settings
@@ -50,6 +51,8 @@ def build_definitions(
     """The whole graph over one home folder. Raises SettingsError or ValueError naming what is configured wrongly."""
     home = home or home_folder()
     settings = settings or load_settings(home)
+    for secret in settings.secrets:  # runs and sensors live in processes of their own
+        register_secret(secret)
     known = all_reports() if known_reports is None else known_reports
     check_reports(settings, known)
     ledgers = ledgers or resources.ledgers_of(home, settings)

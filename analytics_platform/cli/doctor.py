@@ -13,7 +13,7 @@ import typer
 from analytics_platform.cli.console import counted, out
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.metrics.events import EVENT_TABLES
-from analytics_platform.metrics.tables import FEED_DAILY
+from analytics_platform.metrics.tables import APP_DAILY, FEED_DAILY
 from analytics_platform.metrics.windows import days, local_day
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings, misspelt
@@ -39,7 +39,7 @@ def doctor(home: HomeOption = None) -> None:
     """
     context = begin(home)
     problems = 0
-    for finding in (*_settings(context), *_disk(context), *_data(context), *_delivery(context)):
+    for finding in (*_settings(context), *_disk(context), *_data(context), *_delivery(context), *_owners(context)):
         out.print(_SIGNS[finding.state], end=" ")
         out.print(finding.what, markup=False)
         if finding.remedy:
@@ -63,6 +63,46 @@ def _settings(context: Context) -> Iterator[Finding]:
         yield Finding("note", f"{name} in {place} is no setting", f"write {meant}")
     if "timezone" not in settings.model_fields_set:
         yield Finding("note", "TIMEZONE is not set, days are cut in UTC", "set TIMEZONE, for example Europe/Moscow")
+
+
+def _owners(context: Context) -> Iterator[Finding]:
+    """The run ledger, the scheduled reports, and who is told of problems."""
+    from analytics_platform.channels.base import ChannelError
+    from analytics_platform.definitions import check_reports
+    from analytics_platform.defs.resources import ledgers_of, mail_server
+    from analytics_platform.reports import all_reports
+    from analytics_platform.settings import SettingsError
+    from analytics_platform.state.database import StateError
+
+    settings = context.settings
+    try:
+        check_reports(settings, all_reports())
+        problems = ledgers_of(context.home, settings).problems.open()
+        scheduled = ", ".join(settings.reports) or "none"
+        yield Finding("ok", f"run ledger opens; scheduled reports: {scheduled}")
+        if problems:
+            yield Finding("note", f"{counted(len(problems), 'open problem')}", "analytics-platform health")
+    except (SettingsError, StateError) as error:
+        yield Finding("problem", str(error), "docs/settings.md")
+    if not (settings.owners or settings.report_owners):
+        remedy = "set OWNER_EMAILS or OWNER_TELEGRAM_CHAT_IDS (docs/scheduling.md)"
+        yield Finding("note", "nobody is told when a report fails or is late", remedy)
+        return
+    wanted = {*settings.owners, *(who for owners in settings.report_owners.values() for who in owners)}
+    yield Finding("ok", f"problems are told to {', '.join(sorted(wanted))}")
+    mails = [who for who in wanted if "@" in who and not who.startswith("@")]
+    if not mails:
+        return
+    if settings.smtp_host is None or settings.smtp_from is None:
+        yield Finding("problem", f"{mails[0]} cannot be told: no mail server", "set SMTP_HOST and SMTP_FROM")
+        return
+    from analytics_platform.channels.email import EmailChannel
+
+    try:
+        said = EmailChannel(mail_server(settings, settings.smtp_host, settings.smtp_from), mails).check()
+        yield Finding("ok", f"mail: {said}")
+    except ChannelError as error:
+        yield Finding("problem", f"mail: {error}", "docs/scheduling.md")
 
 
 def _version(name: str) -> str:
@@ -114,8 +154,9 @@ def _results(context: Context) -> Iterator[Finding]:
     warehouse = context.warehouse()
     if not any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in EVENT_TABLES):
         return
-    computed = warehouse.computed_days(FEED_DAILY, first, last)
-    changed = sorted(set(computed) - set(warehouse.current_days(FEED_DAILY, first, last)))
+    frames = (FEED_DAILY, APP_DAILY)
+    computed = set.intersection(*(set(warehouse.computed_days(frame, first, last)) for frame in frames))
+    changed = sorted(computed.difference(*(warehouse.current_days(frame, first, last) for frame in frames)))
     total = sum(1 for _ in days(first, last))
     yield Finding(
         "ok" if computed else "note",

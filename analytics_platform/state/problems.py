@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from analytics_platform.redaction import redact
 from analytics_platform.state.database import Database
 from analytics_platform.state.entries import utc
 
@@ -79,7 +80,7 @@ class Problems:
         from analytics_platform.state.database import add_if_absent
         from analytics_platform.state.models import PROBLEMS
 
-        now = utc(now)
+        now, text = utc(now), redact(text)
         mark = fingerprint(subject, kind, text)
         new = Problem(mark, subject, kind, report, text, url, now, now)
         with self._database.write() as con:

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from analytics_platform.cadence import Period
+from analytics_platform.redaction import redact
 from analytics_platform.state.database import Database, StateError
 from analytics_platform.state.entries import (
     SETTLED,
@@ -329,7 +330,7 @@ def _started(entry: Entry, owner: Owner, now: datetime, lease: timedelta) -> Ent
 def _freed(entry: Entry, status: Status, reason: str, now: datetime) -> Entry:
     """The entry when its claim is over."""
     ready_at = now if status is Status.READY else entry.ready_at
-    freed = replace(entry, status=status, reason=reason, owner=None, lease_until=None, updated_at=now)
+    freed = replace(entry, status=status, reason=redact(reason), owner=None, lease_until=None, updated_at=now)
     return replace(freed, finished_at=now, ready_at=ready_at)
 
 

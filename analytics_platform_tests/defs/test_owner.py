@@ -1,0 +1,170 @@
+"""Errors reach people: from a failed run, a late report, a scheduler's error to a mail, once, and the all-clear."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from analytics_platform.channels.base import Channel
+from analytics_platform.definitions import build_definitions
+from analytics_platform.defs import owner
+from analytics_platform.defs.health import examine
+from analytics_platform.defs.schedules import METRICS_JOB
+from analytics_platform_tests.defs.conftest import FIRST, LAST, Place
+from analytics_platform_tests.defs.test_runs import Altered
+from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench
+from analytics_platform_tests.mail_server import Mail, MailStandIn, mail_server
+
+__all__ = ["bench"]  # a fixture
+
+PASSWORD = "hidden-in-every-log-7f3a"
+
+
+@pytest.fixture
+def mail() -> Iterator[MailStandIn]:
+    with mail_server("starttls", user="reports", password=PASSWORD) as server:
+        yield server
+
+
+def with_owner(bench: Bench, mail: MailStandIn, **more: object) -> None:
+    """Ann is the owner of everything, and is written to in Russian."""
+    server = mail.server
+    bench.settings = bench.settings.model_copy(
+        update={
+            "locale": "ru",
+            "owner_emails": ("ann@example.org",),
+            "smtp_host": server.host,
+            "smtp_port": server.port,
+            "smtp_user": "reports",
+            "smtp_password": SecretStr(PASSWORD),
+            "smtp_from": "Отчёты <reports@example.org>",
+            "smtp_ca_file": server.ca_file,
+            **more,
+        }
+    )
+
+
+def fail(bench: Bench) -> None:
+    """A run of the figures whose check fails."""
+    definitions = build_definitions(
+        bench.place.home,
+        bench.settings,
+        warehouse=Altered(bench.place.warehouse),  # type: ignore[arg-type]
+        channels=[],
+    )
+    result = definitions.resolve_job_def(METRICS_JOB).execute_in_process(
+        instance=bench.instance,
+        raise_on_error=False,
+        partition_key=FIRST.isoformat(),
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert not result.success
+
+
+def body(mail: Mail) -> str:
+    """The plain text of a mail."""
+    part = mail.message.get_body(("plain",))
+    assert part
+    return str(part.get_content())
+
+
+def told(bench: Bench, now: datetime) -> owner.Told:
+    """What the owner's sensor does in a tick."""
+    owner.close_recovered(bench.instance, bench.ledgers, now)
+    return owner.tell(bench.settings, bench.ledgers, now)
+
+
+def test_a_failed_run_is_told_once_then_daily_and_closed_when_it_is_over(bench: Bench, mail: MailStandIn) -> None:
+    with_owner(bench, mail)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    fail(bench)
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    seen = owner.collect_failures(bench.instance, bench.settings, bench.ledgers, before)
+    assert seen > before
+    told(bench, now)
+    [first] = mail.accepted
+    assert first.message["Subject"] == "Аналитическая платформа: 1 новая проблема"
+    assert "job daily_metrics" in body(first)
+
+    fail(bench)
+    owner.collect_failures(bench.instance, bench.settings, bench.ledgers, seen)
+    told(bench, now + timedelta(hours=1))
+    assert len(mail.accepted) == 1, "the same trouble again is counted, not told"
+    told(bench, now + timedelta(hours=25))
+    assert len(mail.accepted) == 2
+
+    bench.work(MORNING)  # computes and delivers, so the job has succeeded since
+    told(bench, datetime.now(UTC) + timedelta(hours=26))
+    assert mail.accepted[-1].message["Subject"] == "Аналитическая платформа: 1 проблема решена"
+    assert len(mail.accepted) == 3
+    told(bench, datetime.now(UTC) + timedelta(hours=60))
+    assert len(mail.accepted) == 3
+
+
+def test_a_report_may_have_an_owner_of_its_own(bench: Bench, mail: MailStandIn) -> None:
+    with_owner(bench, mail, report_owners={"feed_daily": ("bob@example.org",)})
+    now = datetime.now(UTC)
+    bench.ledgers.problems.record("report feed_daily", "tick", "no space left", now, report="feed_daily")
+    bench.ledgers.problems.record("job daily_metrics", "failed", "no such column", now)
+    told(bench, now)
+    assert len(mail.to("bob@example.org")) == len(mail.to("ann@example.org")) == 1
+    assert "no such column" not in body(mail.to("bob@example.org")[0])
+    assert "no space left" not in body(mail.to("ann@example.org")[0])
+
+
+def test_an_owner_who_cannot_be_reached_is_tried_again_and_the_tick_says_why(bench: Bench, mail: MailStandIn) -> None:
+    with_owner(bench, mail, smtp_port=9)
+    now = datetime.now(UTC)
+    bench.ledgers.problems.record("job daily_metrics", "failed", "no such column", now)
+    said = told(bench, now)
+    assert said.failed
+    assert "ann@example.org was not told" in said.lines[0]
+    with_owner(bench, mail)
+    told(bench, now + timedelta(minutes=1))
+    assert len(mail.accepted) == 1
+
+
+def test_the_password_is_nowhere(bench: Bench, mail: MailStandIn, caplog: pytest.LogCaptureFixture) -> None:
+    with_owner(bench, mail)
+    build_definitions(bench.place.home, bench.settings, channels=[])  # as every process of the daemon does
+    bench.ledgers.problems.record("job x", "failed", f"login {PASSWORD} refused", datetime.now(UTC))
+    told(bench, datetime.now(UTC))
+    [letter] = mail.accepted
+    files = [path for path in Path(bench.place.home.path).rglob("*") if path.is_file()]
+    assert PASSWORD not in repr(bench.settings) + caplog.text
+    assert all(PASSWORD.encode() not in path.read_bytes() for path in files)
+    assert PASSWORD not in body(letter)
+    assert "refused" in body(letter)
+
+
+def test_health_finds_a_silent_daemon_a_late_report_and_open_problems(bench: Bench) -> None:
+    bench.work(MORNING)
+    findings = {f.name: f for f in examine(bench.desk, bench.instance, MORNING)}
+    assert not findings["daemon"].well
+    assert findings["report feed_daily"].well
+    assert findings["problems"].well
+    late = MORNING + timedelta(days=1, hours=4)
+    bench.ledgers.problems.record("job daily_metrics", "failed", "no such column", late)
+    findings = {f.name: f for f in examine(bench.desk, bench.instance, late)}
+    assert not findings["report feed_daily"].well
+    assert f"{LAST + timedelta(days=1)} was due 4 h ago" in findings["report feed_daily"].says
+    assert findings["job daily_metrics"].says == "no such column"
+
+
+def test_the_sensor_collects_tells_and_beats(loaded: Place, mail: MailStandIn, tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = Bench(loaded, loaded.settings, instance)
+        with_owner(made, mail, heartbeat_file=tmp_path / "beat")
+        channels: list[Channel] = []
+        repository = build_definitions(loaded.home, made.settings, channels=channels).get_repository_def()
+        sensor = repository.get_sensor_def(owner.SENSOR)
+        first = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, repository_def=repository))
+        assert first.cursor
+        assert mail.accepted == []
+        fail(made)
+        sensor.evaluate_tick(dg.build_sensor_context(instance=instance, repository_def=repository, cursor=first.cursor))
+    assert len(mail.accepted) == 1
+    assert (tmp_path / "beat").read_text("utf-8").startswith("20")
