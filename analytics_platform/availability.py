@@ -195,9 +195,9 @@ def hourly_counts(table: str, window: Window) -> Query:
     return compose("hourly_counts", within, table=table, shift=window.start.minute)
 
 
-def last_event(table: str, not_before: datetime) -> Query:
-    """One row (last_time): the last event (naive UTC) from `not_before` on, NULL when there is none."""
-    return compose("last_event", {"start": not_before}, table=table)
+def last_event(table: str, not_before: datetime, before: datetime) -> Query:
+    """One row (last_time): the last event (naive UTC) from `not_before` on and before `before`, NULL without any."""
+    return compose("last_event", {"start": not_before, "end": before}, table=table)
 
 
 def tally(rows: Iterable[Mapping[str, object]], day: date, zone: ZoneInfo) -> HourlyCounts:
@@ -251,7 +251,8 @@ def _count(reader: Reader, source: str, days: Iterable[date], zone: ZoneInfo) ->
 
 def _last(reader: Reader, source: str, day: date, zone: ZoneInfo) -> datetime | None:
     for not_before in (*(day_start(day - k * _DAY, zone) for k in _LOOK_BACK), _EPOCH):
-        [row] = reader.rows(last_event(source, not_before))
+        # Not beyond the day after: one event misdated into the future must not pass for all that should be there.
+        [row] = reader.rows(last_event(source, not_before, day_start(day + 2 * _DAY, zone)))
         if isinstance(found := row["last_time"], datetime):
             return found
     return None

@@ -70,7 +70,7 @@ def build_definitions(
         schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()]),
-            owner.owner_sensor(settings, ledgers),
+            owner.owner_sensor(settings, known, ledgers),
             events.events_sensor(settings),
             liveness.dead_runs_sensor(home),
         ],

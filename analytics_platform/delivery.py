@@ -15,6 +15,8 @@ class DeliveryError(Exception):
 
     def __init__(self, receipts: Sequence[Receipt]) -> None:
         self.receipts = tuple(receipts)
+        # Whether a part may have got through: if not, sending all of it again is safe.
+        self.arrived = any(r.outcome in (Outcome.SENT, Outcome.UNCERTAIN) for r in receipts)
         super().__init__(_summary(self.receipts))
 
 

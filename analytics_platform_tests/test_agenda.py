@@ -259,13 +259,68 @@ def test_a_period_sent_by_hand_ahead_of_the_backlog_is_not_sent_twice_and_skips_
     assert world.decide(at("2026-11-21 12:00")).period == day("2026-11-21")
 
 
-def test_what_a_person_resets_is_sent_again_without_what_lies_between() -> None:
+def test_what_a_person_resets_is_sent_again_after_what_is_due_and_without_what_lies_between() -> None:
     world = World(settled=date(2026, 11, 19))
     world.put(day("2026-11-02"), Status.WAITING, at("2026-11-21 10:00"))
-    said = world.run(at("2026-11-21 12:00"))
-    assert (said.action, said.period, said.backlog) == (Action.SEND, day("2026-11-02"), 2)
-    assert world.run(at("2026-11-21 12:01")).period == day("2026-11-20")
+    assert world.run(at("2026-11-21 12:00")).period == day("2026-11-20")
+    said = world.run(at("2026-11-21 12:01"))
+    assert (said.action, said.period) == (Action.SEND, day("2026-11-02"))
     assert world.run(at("2026-11-21 12:02")).action is Action.NOTHING
+
+
+def test_it_goes_out_while_the_one_that_is_due_waits_for_data() -> None:
+    world = World(settled=date(2026, 11, 19), missing={date(2026, 11, 20): MISSING})
+    world.put(day("2026-11-02"), Status.WAITING, at("2026-11-21 10:00"))
+    assert world.run(at("2026-11-21 12:00")).period == day("2026-11-02")
+    assert world.run(at("2026-11-21 12:01")).action is Action.WAIT
+
+
+def test_old_periods_that_run_or_are_none_any_more_hold_nothing_up() -> None:
+    world = World(report=Weekly(), settled=date(2026, 11, 15))
+    for odd in (day("2026-10-31"), Period(date(2025, 12, 29), date(2026, 1, 4))):
+        world.put(odd, Status.FAILED, at("2026-11-20 10:00"), attempts=1)
+    world.put(Period(date(2026, 10, 5), date(2026, 10, 11)), Status.RUNNING, at("2026-11-20 10:00"))
+    assert world.decide(at("2026-11-21 12:00")).action is Action.NOTHING
+
+
+def test_a_process_that_is_killed_each_time_is_not_started_for_ever() -> None:
+    world = World()
+    now = at("2026-11-21 11:00")
+    world.put(day("2026-11-20"), Status.READY, now, attempts=2, reason="its process ended without a word")
+    assert world.decide(now).action is Action.SEND
+    world.put(day("2026-11-20"), Status.READY, now, attempts=3, reason="its process ended without a word")
+    assert [e.period for e in world.decide(now).given_up] == [day("2026-11-20")]
+
+
+def test_a_start_date_in_the_future_leaves_the_cursor_where_it_is() -> None:
+    world = World(settled=date(2026, 11, 18))
+    later = replace(RULES, start_date=date(2027, 1, 1))
+    said = decide(world.report, world, later, at("2026-11-21 12:00"))
+    assert (said.action, said.settled) == (Action.NOTHING, date(2026, 11, 20))
+    assert decide(world.report, World(), later, at("2026-11-21 12:00")).settled is None
+
+
+def test_a_digest_waits_for_data_as_a_report_does() -> None:
+    missing = {date(2026, 11, d): MISSING for d in range(2, 21)}
+    world = World(settled=date(2026, 11, 1), missing=missing)
+    world.max_wait = lambda report: timedelta(days=30)  # type: ignore[method-assign]
+    assert world.run(at("2026-11-21 12:00")).action is Action.WAIT
+    for d in range(2, 12):
+        del world.missing[date(2026, 11, d)]
+    said = world.run(at("2026-11-21 13:00"))
+    assert (said.action, said.missed[-1]) == (Action.CATCH_UP, day("2026-11-11"))
+    assert world.run(at("2026-11-21 13:01")).action is Action.WAIT
+
+
+@pytest.mark.parametrize("moment", ["2026-11-21 14:01"])
+@pytest.mark.parametrize("why", ["running", "outdated", "failed"])
+def test_late_for_whatever_reason(moment: str, why: str) -> None:
+    world = World(stale={date(2026, 11, 20)} if why == "outdated" else set())
+    if why != "outdated":
+        status = Status.RUNNING if why == "running" else Status.FAILED
+        world.put(day("2026-11-20"), status, at(moment), attempts=1)
+    assert world.decide(at(moment)).late
+    assert not world.decide(at("2026-11-21 13:59")).late
 
 
 def test_nothing_before_the_start_date_is_expected() -> None:

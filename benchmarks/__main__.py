@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cases import Case, Group, chosen
-from benchmarks.data import COMMAND, Place, make_home, plain_environment
+from benchmarks.data import COMMAND, Place, plain_environment
+from benchmarks.homes import home_of
 from benchmarks.measure import Measured, measure_command
 from benchmarks.table import agreements, lines
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
     place = Place(options.data, options.shape, options.rows, options.days)
     place.root.mkdir(parents=True, exist_ok=True)
-    if any(case.group not in (Group.GENERATOR, Group.JOB) for case in cases):
+    if any(case.group not in (Group.GENERATOR, Group.JOB, Group.TICKS) for case in cases):
         _say(f"files of {place.folder} ...")
         _worker(place, "prepare")
     results = _measure_all(place, cases, options.rounds)
@@ -72,14 +73,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measure_all(place: Place, cases: Sequence[Case], rounds: int) -> dict[str, Measured]:
     """Round after round through the cases of a group, so that a busy minute of the machine hits all of them."""
     results: dict[str, Measured] = {}
+    homes: set[str] = set()
     for group in Group:
         members = [case for case in cases if case.group is group]
-        day = make_home(place) if any(case.name == "job" for case in members) else None
+        for home in dict.fromkeys(case.home for case in members if case.home and case.home not in homes):
+            _say(f"home {home} ...")
+            _worker(place, f"home_{home}")
+            homes.add(home)
         for turn in range(min(rounds, max((case.rounds for case in members), default=0))):
             for case in members:
                 _say(f"{case.name} ({turn + 1})")
                 if group is Group.JOB:
-                    measured = _command(place, case, str(day))
+                    measured = _command(place, case)
                 else:
                     measured = Measured(**json.loads(_worker(place, case.name, case.repeats).splitlines()[-1]))
                 results[case.name] = measured.better(results.get(case.name))
@@ -95,14 +100,15 @@ def _worker(place: Place, name: str, repeats: int = 1) -> str:
     return done.stdout
 
 
-def _command(place: Place, case: Case, day: str) -> Measured:
+def _command(place: Place, case: Case) -> Measured:
     if case.name == "import_dagster":
         return measure_command([sys.executable, "-c", "import dagster"], place.root, plain_environment())
     # Each time from the same state: the days before are computed, this one is not.
-    home = place.root / "home-run"
+    kept, home = home_of(place, case.home), place.root / "home-run"
     shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(place.home, home)
-    command: list[str | Path] = [COMMAND, "report", "feed", "--date", day, "--dry-run", "--home", home]
+    shutil.copytree(kept.path, home)
+    verb = {"job": "feed", "job_app": "app"}[case.name]
+    command: list[str | Path] = [COMMAND, "report", verb, "--date", str(kept.last), "--dry-run", "--home", home]
     measured = measure_command(command, place.root, plain_environment())
     shutil.rmtree(home)
     return measured

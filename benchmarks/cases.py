@@ -1,10 +1,13 @@
 """CASES: everything that is measured. To add a case, add one entry and one line in `worker.py`.
 
-Belongs here: names, order, how often. Does not: the work itself (`daily.py`, `pandas_way.py`, `files.py`, `data.py`).
+Belongs here: names, order, how often. Does not: the work itself (`daily.py`, `pandas_way.py`, `files.py`,
+`ticks.py`), its data (`data.py`, `homes.py`).
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+DAY_TICKS = 1_440  # one a minute
 
 
 class Group(StrEnum):
@@ -15,17 +18,22 @@ class Group(StrEnum):
     LOADER = "loading a CSV file"
     GENERATOR = "simulated events"
     JOB = "a daily job from process start to end"
+    TICKS = "a day of the scheduler's ticks"
 
 
 @dataclass(frozen=True)
 class Case:
-    """`repeats` inside one process, `rounds` processes at most; what counts is the repetition with the least CPU."""
+    """`repeats` inside one process, `rounds` processes at most; what counts is the repetition with the least CPU.
+
+    `home`: the one of `homes.py` that it needs.
+    """
 
     name: str
     group: Group
     about: str
     repeats: int = 1
     rounds: int = 3
+    home: str = ""
 
 
 CASES: tuple[Case, ...] = (
@@ -43,7 +51,11 @@ CASES: tuple[Case, ...] = (
     Case("loader", Group.LOADER, "validated and loaded, sorted", rounds=2),
     Case("generator", Group.GENERATOR, "three days generated", repeats=2, rounds=2),
     Case("import_dagster", Group.JOB, "python -c 'import dagster'"),
-    Case("job", Group.JOB, "one day computed, reported, delivered"),
+    Case("job", Group.JOB, "one day computed, feed report delivered", home="small"),
+    Case("job_app", Group.JOB, "one day computed, app report delivered", home="demo"),
+    Case("ticks_reads", Group.TICKS, "one read a tick of each ledger row", home="demo"),
+    Case("ticks", Group.TICKS, "a look a minute, two hours of waiting", rounds=1, home="demo"),
+    Case("ticks_sensor", Group.TICKS, "the same, evaluated by Dagster", rounds=2, home="demo"),
 )
 
 

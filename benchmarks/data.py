@@ -1,13 +1,12 @@
-"""The files that cases read, made once per size and reused: warehouse files, the CSV file, a home for the daily job.
+"""The files that cases read, made once per size and reused: warehouse files, the CSV file.
 
-Belongs here: where they lie, making them. Does not: what is in them (`shapes.py`), measuring (`measure.py`).
+Belongs here: where they lie, making them. Does not: what is in them (`shapes.py`), homes (`homes.py`), measuring
+(`measure.py`).
 """
 
 import hashlib
-import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -27,7 +26,6 @@ UTC_ZONE = ZoneInfo("UTC")
 ENGINE: dict[str, str] = {"memory_limit": str(Settings.model_fields["duckdb_memory_limit"].default)}
 COMMAND = Path(sys.executable).with_name("analytics-platform")
 MEAN_OF = 4
-_JOB_DAYS, _JOB_USERS = 9, 1_000
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,6 @@ class Place:
     def scratch(self) -> Path:
         """What cases write; emptied by each run."""
         return self.folder / "scratch"
-
-    @property
-    def home(self) -> Path:
-        """A small home with all days but the last computed."""
-        return self.root / "home"
 
     @property
     def feed_rows(self) -> int:
@@ -157,31 +150,6 @@ def make_csv(place: Place) -> None:
         text = f"COPY (SELECT * FROM {FEED_ACTIONS.name} LIMIT {limit}) TO '{draft}' (FORMAT csv, HEADER)"
         con.execute(text)
     draft.rename(place.csv)
-
-
-def make_home(place: Place) -> date:
-    """A home of a few thousand events a day, with all days but the last computed; returns that last day.
-
-    Made anew by each run: the generator's days end yesterday.
-    """
-    shutil.rmtree(place.home, ignore_errors=True)
-    events, home = place.home.with_name("home-events"), ("--home", str(place.home))
-    shutil.rmtree(events, ignore_errors=True)
-    _command(place, "generate", "--days", str(_JOB_DAYS), "--users", str(_JOB_USERS), "--out", str(events), *home)
-    tables = ("--feed", str(events / "feed_actions"), "--messages", str(events / "message_actions"))
-    _command(place, "load", *tables, *home)
-    first = date.fromisoformat(json.loads((events / "simulation.json").read_text("utf-8"))["first_day"])
-    last = first + timedelta(days=_JOB_DAYS - 1)
-    _command(place, "materialize", "--from", str(first), "--to", str(last - timedelta(days=1)), *home)
-    return last
-
-
-def _command(place: Place, *arguments: str) -> None:
-    done = subprocess.run(
-        [COMMAND, *arguments], cwd=place.root, env=plain_environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"analytics-platform {arguments[0]} failed: {done.stdout}{done.stderr}")
 
 
 def plain_environment() -> dict[str, str]:

@@ -34,13 +34,13 @@ class Job:
     """What a worker measures. `before` runs ahead of each repetition and `facts` once at the end, both unmeasured.
 
     `run` returns the CPU seconds of its parts, if it has any. Times are divided by `shares`, the pieces a run consists
-    of when the figures are those of one piece.
+    of when the figures are those of one piece; below 1 when the run is a part of what they are to tell of.
     """
 
     run: Callable[[], Mapping[str, float]]
     before: Callable[[], None] = lambda: None
     facts: Callable[[], Mapping[str, object]] = dict
-    shares: int = 1
+    shares: float = 1
 
 
 @dataclass(frozen=True)

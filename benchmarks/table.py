@@ -6,7 +6,7 @@ Belongs here: formatting, ratios, aims. Does not: measuring.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.cases import Case, Group
+from benchmarks.cases import DAY_TICKS, Case, Group
 from benchmarks.measure import Measured
 
 Results = Mapping[str, Measured]
@@ -47,6 +47,14 @@ def aims(results: Results) -> list[Aim]:
         total = results["ours60"].total
         found.append(Aim("all days in less than 1024 MiB, the whole process", total, total < 1024))
     at_most("the daily job takes less than 6 s of CPU", cpu("job"), 1, 6)
+    at_most("the app report takes less than 8 s of CPU", cpu("job_app"), 1, 8)
+    if "ticks" in results:
+        facts = results["ticks"].facts
+        # A part of a day says what a tick costs, not what a day does.
+        if facts.get("ticks") == DAY_TICKS:
+            at_most("a day of ticks takes less than 10 s of CPU", cpu("ticks"), 1, 10)
+        worst, spent = max(_each_tick(facts).items(), key=lambda each: each[1][0])
+        at_most(f"a tick takes less than 50 ms of CPU ({worst})", spent[0], 1, 50)
     return found
 
 
@@ -89,8 +97,18 @@ def _case(case: Case, measured: Measured, first: float) -> Iterator[str]:
         yield row("", f"  {part}", cpu)
     if isinstance(checks := m.facts.get("checks_cpu"), float):
         yield row("", "  on top: what the checks read", checks)
+    for kind, (mean, most) in _each_tick(m.facts).items():
+        yield _LINE.format("", f"  {kind}", "", "", "", "", "").rstrip() + f": a tick {mean:.1f}, at most {most:.1f}"
+    if isinstance(dearest := m.facts.get("dearest_day_cpu"), float):
+        yield row("", "  reckoned: data never comes", dearest)
     if isinstance(rows := m.facts.get("rows"), int) and m.cpu:
         yield _LINE.format("", f"  {rows / m.cpu:,.0f} rows per CPU second", "", "", "", "", "")
+
+
+def _each_tick(facts: Mapping[str, object]) -> Mapping[str, Sequence[float]]:
+    """Mean and most CPU of a tick by kind, in ms; none for a case without ticks."""
+    found = facts.get("tick_ms")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _rows(members: Sequence[Case], results: Results) -> str:

@@ -1,9 +1,11 @@
 """One case in a process of its own: `python -m benchmarks.worker CASE REPEATS ROOT SHAPE ROWS DAYS`; prints JSON.
 
-Belongs here: which function a name means. `prepare` makes the files instead. Does not: choosing or printing.
+Belongs here: which function a name means. `prepare` makes the files instead, `home_*` a home. Does not: choosing or
+printing.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from benchmarks.measure import Job, measure
 
 def job_of(name: str, place: Place) -> Job:
     """The work of that case, with its imports done."""
+    if name.startswith("ticks"):
+        return _ticks(name, place)
     from benchmarks import daily, files
 
     few, every = place.last_days, place.dates
@@ -40,14 +44,27 @@ def job_of(name: str, place: Place) -> Job:
     return makers[name]()
 
 
+def _ticks(name: str, place: Place) -> Job:
+    from benchmarks import ticks
+
+    return {"ticks_reads": ticks.reads, "ticks": ticks.simulated, "ticks_sensor": ticks.evaluated}[name](place)
+
+
 def main(arguments: list[str]) -> None:
     """Measure the case and print it, or make the files."""
     name, repeats, root, shape, rows, days = arguments
     place = Place(Path(root), shape, float(rows), int(days))
     place.root.mkdir(parents=True, exist_ok=True)
+    # Settings of whoever runs this, in a `.env` where it was started, are not to be found.
+    os.chdir(place.root)
     if name == "prepare":
         for make in (make_events, make_before, make_csv):
             make(place)
+        return
+    if name.startswith("home_"):
+        from benchmarks.homes import make_home
+
+        make_home(place, name.removeprefix("home_"))
         return
     place.scratch.mkdir(parents=True, exist_ok=True)
     print(json.dumps(measure(job_of(name, place), int(repeats)).to_json()))

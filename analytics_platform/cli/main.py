@@ -39,10 +39,11 @@ def run() -> None:
     from analytics_platform.delivery import DeliveryError
     from analytics_platform.sources.problems import EventFileError
     from analytics_platform.state.database import StateError
+    from analytics_platform.state.runs import ClaimError
     from analytics_platform.warehouses.base import WarehouseError
 
     broken = (ArtifactError, ChannelError, DeliveryError, EventFileError, StateError, WarehouseError)
-    known = (JobError, SettingsError, *broken)
+    known = (JobError, SettingsError, ClaimError, *broken)
     try:
         app()
     except known as error:

@@ -90,9 +90,9 @@ def _shown(context: Context, decision: "Decision") -> dict[str, Any]:
 def _pass(context: Context) -> None:
     """Do what the daemon would do, in this process, until nothing more is to be done now."""
     from analytics_platform.defs.availability import look
-    from analytics_platform.defs.claims import now
+    from analytics_platform.defs.claims import SUBJECT, now
     from analytics_platform.defs.followups import correction_requests
-    from analytics_platform.defs.owner import tell
+    from analytics_platform.defs.owner import close_recovered, tell
     from analytics_platform.defs.resources import ledgers_of
     from analytics_platform.defs.running import instance_of
     from analytics_platform.defs.sight import Desk
@@ -102,12 +102,13 @@ def _pass(context: Context) -> None:
     done: set[str] = set()
     failures: list[str] = []
     lines: list[str] = []
+    errors: list[str] = []
     for _ in range(_ROUNDS):
         moment = now()
         with instance_of(context.home) as instance:
             found = look(desk, instance, moment)
-        more, _cursor = correction_requests(desk, moment, None, found.requests)
-        lines = [*found.errors, *found.lines]
+            more, errors, _cursor = correction_requests(desk, instance, moment, None, found.requests)
+        lines = [*found.errors, *errors, *found.lines]
         # What was started in this pass and is asked for again has failed.
         requests = [r for r in (*found.requests, *more) if r.run_key not in done]
         if not requests:
@@ -130,19 +131,24 @@ def _pass(context: Context) -> None:
                 )
             except JobError as error:
                 failures.append(f"{request.job_name}: {error}")
-                ledgers.problems.record(f"job {request.job_name}", "failed", str(error), now())
+                # A report's failure is in the ledger: it is tried again, and told when it is given up.
+                if SUBJECT not in request.tags:
+                    ledgers.problems.record(f"job {request.job_name}", "failed", str(error), now())
     for line in lines:
         out.print(line, markup=False)
+    with instance_of(context.home) as instance:
+        close_recovered(instance, ledgers, now())
     if context.settings.owners or context.settings.report_owners:
         for line in tell(context.settings, ledgers, now()).lines:
             err.print(line, markup=False)
-    if failures or found.errors:
-        raise JobError("\n".join([*failures, *found.errors]))
+    if failures or found.errors or errors:
+        raise JobError("\n".join([*failures, *found.errors, *errors]))
 
 
 def health(
     as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
     tell_owner: Annotated[bool, typer.Option("--tell", help="Also tell the owners what is wrong.")] = False,
+    dismiss: Annotated[str, typer.Option(metavar="SUBJECT", help="Close a problem that nobody will mend.")] = "",
     home: HomeOption = None,
 ) -> None:
     """Whether reports go out as they should: exit code 0 when all is well, 1 when something is wrong.
@@ -155,7 +161,7 @@ def health(
     context = begin(home)
     from analytics_platform.defs.claims import now
     from analytics_platform.defs.health import examine
-    from analytics_platform.defs.owner import tell
+    from analytics_platform.defs.owner import close_recovered, tell
     from analytics_platform.defs.resources import ledgers_of
     from analytics_platform.defs.running import instance_of
     from analytics_platform.defs.sight import Desk
@@ -163,7 +169,10 @@ def health(
     ledgers = ledgers_of(context.home, context.settings)
     moment = now()
     desk = Desk(all_reports(), context.settings, ledgers, context.warehouse())
+    if dismiss and not ledgers.problems.resolve(dismiss, moment, "dismissed"):
+        raise JobError(f"there is no open problem {dismiss!r}")
     with instance_of(context.home) as instance:
+        close_recovered(instance, ledgers, moment)
         findings = examine(desk, instance, moment)
     wrong = [f for f in findings if not f.well]
     if as_json:

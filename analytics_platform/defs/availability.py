@@ -13,10 +13,16 @@ import dagster as dg
 
 from analytics_platform.agenda import Action, Decision, Rules, decide
 from analytics_platform.defs.claims import MISSING, SUBJECT, gone, now
-from analytics_platform.defs.followups import DIGEST_JOB, correction_requests, digest_config
+from analytics_platform.defs.followups import (
+    DIGEST_JOB,
+    compute_request,
+    computing,
+    correction_requests,
+    digest_config,
+)
 from analytics_platform.defs.partitions import key_of
 from analytics_platform.defs.resources import Ledgers
-from analytics_platform.defs.schedules import METRICS_JOB, report_job
+from analytics_platform.defs.schedules import report_job
 from analytics_platform.defs.sight import Desk, History, rules_of
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
@@ -30,8 +36,8 @@ if TYPE_CHECKING:
 Reports = Mapping[str, Report[Any]]
 
 SENSOR = "data_availability"
-# A failing computation is started again after this: as a rule somebody must mend something first.
-_COMPUTE_AGAIN = timedelta(minutes=30)
+# How long counts of past days are taken as they were.
+_KEPT = timedelta(hours=1)
 
 
 @dataclass
@@ -95,14 +101,12 @@ def _note(report: Report[Any], decision: Decision, ledgers: Ledgers, problems: "
         ledgers.runs.expect(report.name, decision.period, Status.WAITING, decision.missing, moment)
     elif decision.action in (Action.SEND, Action.SEND_PRELIMINARY, Action.COMPUTE):
         ledgers.runs.expect(report.name, decision.period, Status.READY, decision.missing, moment)
-    if decision.late and decision.missing:
-        ending = (
-            "it goes out now, marked as preliminary"
-            if decision.action is not Action.WAIT
-            else decision.reason.rpartition("; ")[2]
-        )
-        text = f"is late: {decision.missing}; {ending}"
-        problems.record(subject_of(report.name, decision.period), "late", text, report.name)
+    if decision.late and decision.action not in (Action.SEND, Action.NOTHING):
+        known = ledgers.runs.entry(report.name, decision.period.last)
+        if known and known.late_told_at is None:  # once a period, however the reason changes
+            text = f"is late: {decision.reason}"
+            problems.record(subject_of(report.name, decision.period), "late", text, report.name)
+            ledgers.runs.told_late(report.name, decision.period.last, moment)
 
 
 @dataclass(frozen=True)
@@ -128,15 +132,10 @@ class _Starter:
         return [request] if request else []
 
     def _compute(self, decision: Decision) -> tuple[dg.RunRequest | None, str]:
-        first, last = decision.days[0], decision.days[-1]
-        running = self.instance.get_runs(dg.RunsFilter(job_name=METRICS_JOB, statuses=_UNFINISHED), limit=1)
-        if running:
-            return None, f" (run {running[0].run_id[:8]} computes)"
-        if any(r.job_name == METRICS_JOB for r in self.found.requests):
-            return None, ""
-        bucket = int(self.moment.timestamp() // _COMPUTE_AGAIN.total_seconds())
-        key = f"{METRICS_JOB}/{first}..{last}@{bucket}"
-        return dg.RunRequest(run_key=key, job_name=METRICS_JOB, tags=range_tags(first, last)), ""
+        under_way = computing(self.instance, self.found.requests)
+        if under_way:
+            return None, "" if under_way == "asked" else f" (run {under_way[:8]} computes)"
+        return compute_request(decision.days[0], decision.days[-1], self.moment), ""
 
     def _send(self, report: Report[Any], decision: Decision) -> tuple[dg.RunRequest | None, str]:
         subject = f"{report.name}/{decision.period.last}"
@@ -179,20 +178,6 @@ class _Starter:
         return not ended <= self.moment < ended + self.rules.retry_pause
 
 
-def range_tags(first: object, last: object) -> dict[str, str]:
-    """The tags of a run over the partitions first..last."""
-    return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
-
-
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-
 class _Problems:
     """The owner's problems as this look finds them; nothing is written twice."""
 
@@ -222,6 +207,7 @@ def availability_sensor(
 ) -> dg.SensorDefinition:
     """Every minute: what is due and ready is started, the rest says what it waits for. `jobs`: those it may start."""
     history: History = {}
+    kept = [now()]
     # With nobody to tell, reports would only fill the folder: switch it on in the UI when that is wanted.
     delivers = settings.delivers_to == "telegram"
 
@@ -235,12 +221,17 @@ def availability_sensor(
     )
     def data_availability(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = now()
+        if moment > kept[0] + _KEPT:  # events of a past day may have been loaded again
+            history.clear()
+            kept[0] = moment
         warehouse: Warehouse = context.resources.warehouse
         desk = Desk(reports, settings, ledgers, warehouse)
         found = look(desk, context.instance, moment, history)
-        corrections, cursor = correction_requests(desk, moment, context.cursor, found.requests)
+        corrections, errors, cursor = correction_requests(
+            desk, context.instance, moment, context.cursor, found.requests
+        )
         requests = [*found.requests, *corrections]
-        lines = [*found.errors, *found.lines]
+        lines = [*found.errors, *errors, *found.lines]
         for line in lines:
             context.log.info(line)
         if requests:

@@ -112,10 +112,19 @@ class Claims:
         *,
         numbers: list[dict[str, Any]] | None = None,
         numbers_at: datetime | None = None,
+        arrived: bool = True,
     ) -> None:
-        """Write the end down and give the claim back."""
+        """Write the end down and give the claim back. `arrived` False: it is proven that nothing got through."""
         self.runs.finish(
-            self.report.name, period.last, self.owner, status, reason, now(), numbers=numbers, numbers_at=numbers_at
+            self.report.name,
+            period.last,
+            self.owner,
+            status,
+            reason,
+            now(),
+            numbers=numbers,
+            numbers_at=numbers_at,
+            arrived=arrived,
         )
 
     def _entries(self) -> list[Entry]:

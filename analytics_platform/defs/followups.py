@@ -6,7 +6,7 @@ Belongs here: finding delivered periods whose figures have moved, and the two jo
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -20,7 +20,7 @@ from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.reports import data_moment
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.schedules import METRICS_JOB
-from analytics_platform.defs.sight import Desk
+from analytics_platform.defs.sight import Desk, HomeSight
 from analytics_platform.language import Language
 from analytics_platform.reports import notices
 from analytics_platform.reports.base import NothingToReportError, Number, Report
@@ -33,6 +33,15 @@ Jobs = dict[str, dg.JobDefinition]
 
 CORRECTION_JOB, DIGEST_JOB = "report_correction", "report_digest"
 
+# A failing computation is started again after this: as a rule somebody must mend something first.
+_COMPUTE_AGAIN = timedelta(minutes=30)
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 # How often delivered periods are looked at again.
 _EVERY = timedelta(minutes=15)
 # Loads often come in several files: figures that still move are not told piece by piece.
@@ -40,61 +49,86 @@ _QUIET = timedelta(minutes=15)
 
 
 def correction_requests(
-    desk: Desk, moment: datetime, cursor: str | None, busy: Sequence[dg.RunRequest]
-) -> tuple[list[dg.RunRequest], str]:
-    """Runs that recompute days under delivered reports, or correct what was delivered; and when this was looked at.
+    desk: Desk,
+    instance: dg.DagsterInstance,
+    moment: datetime,
+    cursor: str | None,
+    busy: Sequence[dg.RunRequest] = (),
+) -> tuple[list[dg.RunRequest], list[str], str]:
+    """Runs that recompute days under delivered reports or correct what was delivered, errors, and the new cursor.
 
-    `cursor` is the moment of the last look: within 15 minutes of it nothing is asked of the warehouse.
+    `cursor` is the moment of the last look: within 15 minutes of it nothing is asked of the warehouse. An error about
+    one report becomes a problem of its owner and keeps nobody else from his turn.
     """
     if cursor and moment < datetime.fromisoformat(cursor) + _EVERY:
-        return [], cursor
+        return [], [], cursor
     requests: list[dg.RunRequest] = []
+    errors: list[str] = []
     sight = desk.sight(moment)
     for report, entry in watched(desk, moment):
-        days = sight.outdated_days(report, entry.period.first, entry.period.last)
-        if days:
-            if not any(r.job_name == METRICS_JOB for r in (*busy, *requests)):
-                requests.append(
-                    dg.RunRequest(
-                        run_key=f"{METRICS_JOB}/late/{days[0]}..{days[-1]}@{moment:%Y-%m-%dT%H:%M}",
-                        job_name=METRICS_JOB,
-                        tags={
-                            "dagster/asset_partition_range_start": days[0].isoformat(),
-                            "dagster/asset_partition_range_end": days[-1].isoformat(),
-                        },
-                    )
-                )
-            continue
-        computed = to_correct(desk, report, entry, moment)
-        if computed:
-            requests.append(
-                dg.RunRequest(
-                    run_key=f"correction/{report.name}/{entry.period.last}@{computed.isoformat()}",
-                    job_name=CORRECTION_JOB,
-                    run_config=correction_config(report, entry.period),
-                )
-            )
-    return requests, moment.isoformat()
+        try:
+            days = sight.outdated_days(report, entry.period.first, entry.period.last)
+            if days:
+                if not computing(instance, (*busy, *requests)):
+                    requests.append(compute_request(days[0], days[-1], moment))
+            elif entry.status is Status.FAILED or (entry.status is Status.PRELIMINARY and not entry.numbers):
+                _revive(desk, sight, report, entry, moment)
+            elif computed := to_correct(desk, report, entry, moment):
+                # An hour is enough for another try of one that did not get through; the ledger sees to the rest.
+                key = f"correction/{report.name}/{entry.period.last}@{computed.isoformat()}#{moment:%dT%H}"
+                config = correction_config(report, entry.period)
+                requests.append(dg.RunRequest(run_key=key, job_name=CORRECTION_JOB, run_config=config))
+        except Exception as error:  # noqa: BLE001 - one report's error never stops another's; it reaches the owner
+            text = f"looking for corrections: {type(error).__name__}: {error}"
+            desk.ledgers.problems.record(f"report {report.name}", "tick", text, moment, report=report.name)
+            errors.append(f"{report.name}: {text}")
+    return requests, errors, moment.isoformat()
+
+
+def computing(instance: dg.DagsterInstance, asked: Sequence[dg.RunRequest] = ()) -> str:
+    """The id of a run that computes figures, or `asked` when one has just been asked for; empty when none does."""
+    if any(request.job_name == METRICS_JOB for request in asked):
+        return "asked"
+    running = instance.get_runs(dg.RunsFilter(job_name=METRICS_JOB, statuses=UNFINISHED), limit=1)
+    return running[0].run_id if running else ""
+
+
+def compute_request(first: date, last: date, moment: datetime) -> dg.RunRequest:
+    """A run that computes the figures of those days; the same again only after half an hour."""
+    key = f"{METRICS_JOB}/{first}..{last}@{int(moment.timestamp() // _COMPUTE_AGAIN.total_seconds())}"
+    span = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+    return dg.RunRequest(run_key=key, job_name=METRICS_JOB, tags=span)
+
+
+def _revive(desk: Desk, sight: HomeSight, report: Report[Any], entry: Entry, moment: datetime) -> None:
+    """A period given up, or of which a digest said that there is nothing, is due again when its data has come."""
+    computed = data_moment(report, desk.warehouse, entry.period, desk.settings)
+    if computed and computed > entry.updated_at and not sight.gate(report, entry.period).missing:
+        desk.ledgers.runs.reset(report.name, entry.period.last, moment)
 
 
 def watched(desk: Desk, moment: datetime) -> list[tuple[Report[Any], Entry]]:
-    """Delivered periods that are young enough for a correction."""
+    """Periods young enough to be looked at again: delivered ones, and those of which nothing was sent."""
     settings = desk.settings
     if not settings.correction_days:
         return []
     since = moment.astimezone(settings.zone).date() - timedelta(days=settings.correction_days)
-    entries = desk.ledgers.runs.entries(since=since, statuses=SETTLED)
-    return [(desk.reports[e.report], e) for e in entries if e.report in desk.reports and e.numbers and e.numbers_at]
+    entries = desk.ledgers.runs.entries(since=since, statuses=(*SETTLED, Status.FAILED))
+    return [
+        (desk.reports[e.report], e)
+        for e in entries
+        if e.report in desk.reports and not (e.status is Status.FAILED and e.delivering)
+    ]
 
 
 def to_correct(desk: Desk, report: Report[Any], entry: Entry, moment: datetime) -> datetime | None:
     """When the figures were computed that differ from the delivered ones; None when nothing is to be corrected yet."""
-    computed = data_moment(report, desk.warehouse, entry.period)
+    computed = data_moment(report, desk.warehouse, entry.period, desk.settings)
     if computed is None or entry.numbers_at is None or computed <= entry.numbers_at:
         return None
     if moment < computed + _QUIET:
         return None
-    if _changes(report, entry, desk.settings, desk.warehouse):
+    if _changes(report, entry, desk.settings, desk.warehouse)[1]:
         return computed
     desk.ledgers.runs.seen(report.name, entry.period.last, computed, moment)
     return None
@@ -102,12 +136,13 @@ def to_correct(desk: Desk, report: Report[Any], entry: Entry, moment: datetime) 
 
 def _changes(
     report: Report[Any], entry: Entry, settings: Settings, warehouse: Warehouse
-) -> list[tuple[Number, Number]]:
+) -> tuple[Sequence[Number], list[tuple[Number, Number]]]:
+    """The figures as they are now, and those that have moved."""
     try:
         numbers = report.numbers(report.read(warehouse, entry.period, settings.zone))
     except NothingToReportError:
-        return []
-    return notices.moved(entry.numbers, numbers, settings.correction_tolerance)
+        return (), []
+    return numbers, notices.moved(entry.numbers, numbers, settings.correction_tolerance)
 
 
 def correction_config(report: Report[Any], period: Period) -> dict[str, Any]:
@@ -153,19 +188,23 @@ def _correct_op(reports: Reports) -> dg.OpDefinition:
         entry = ledgers.runs.entry(report.name, last)
         if entry is None or entry.status not in SETTLED:
             raise dg.Failure(f"{report.name} of {last} was not delivered: nothing to correct.", allow_retries=False)
-        computed = data_moment(report, warehouse, entry.period)
-        changes = _changes(report, entry, settings, warehouse)
+        computed = data_moment(report, warehouse, entry.period, settings)
+        numbers, changes = _changes(report, entry, settings, warehouse)
         if not changes or computed is None:
             context.log.info("no figure differs by more than CORRECTION_TOLERANCE from what was delivered")
             return
         text = notices.correction(report, entry.period, changes, Language(settings.locale))
         key = f"{report.name}/{last}-correction-{computed:%Y%m%dT%H%M%S}"
+        noted = ledgers.runs.corrected(entry, notices.as_json(numbers), computed, now())
+        if noted is None:
+            context.log.info("another run has corrected it")
+            return
         try:
             delivery.deliver((text,), channels, key=key)
         except delivery.DeliveryError as error:
+            if not error.arrived:  # readers know nothing yet: it is tried again
+                ledgers.runs.corrected(noted, entry.numbers, entry.numbers_at, now())
             raise dg.Failure(str(error), allow_retries=False) from None
-        numbers = report.numbers(report.read(warehouse, entry.period, settings.zone))
-        ledgers.runs.corrected(report.name, last, notices.as_json(numbers), computed, now())
         context.log.info(text.plain)
 
     return correct
@@ -194,20 +233,26 @@ def _catch_up_op(reports: Reports) -> dg.OpDefinition:
         with ExitStack() as stack:
             for period in mine:
                 stack.enter_context(claims.working(period))
-            figures = [(period, _headline(report, context.resources.warehouse, period, settings)) for period in mine]
+            warehouse: Warehouse = context.resources.warehouse
+            moments = {period: data_moment(report, warehouse, period, settings) for period in mine}
+            figures = [(period, _headline(report, warehouse, period, settings)) for period in mine]
             text = notices.digest(report, figures, Language(settings.locale))
-            for period in mine:
-                claims.begin_delivery(period)
+            if not all(channel.repeatable for channel in channels):
+                for period in mine:
+                    claims.begin_delivery(period)
             try:
                 delivery.deliver((text,), channels, key=f"{report.name}/{mine[-1].last}-digest")
             except delivery.DeliveryError as error:
                 for period in mine:
-                    claims.finish(period, Status.FAILED, str(error))
+                    claims.finish(period, Status.FAILED, str(error), arrived=error.arrived)
                 raise dg.Failure(str(error), allow_retries=False) from None
             for period, numbers in figures:
-                told = notices.as_json(numbers) if not isinstance(numbers, str) else []
+                if isinstance(numbers, str):  # told that there is nothing; should its data come, it is made after all
+                    claims.finish(period, Status.PRELIMINARY, numbers, numbers=[], numbers_at=moments[period])
+                    continue
                 reason = f"in the digest of {mine[0].last} to {mine[-1].last}"
-                claims.finish(period, Status.DELIVERED, reason, numbers=told, numbers_at=now().astimezone(UTC))
+                told = notices.as_json(numbers)
+                claims.finish(period, Status.DELIVERED, reason, numbers=told, numbers_at=moments[period])
         context.log.info(text.plain)
 
     return catch_up

@@ -3,7 +3,7 @@
 Belongs here: looking and saying. Does not: telling anybody (`defs/owner.py`), mending.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,10 +42,25 @@ def examine(desk: Desk, instance: dg.DagsterInstance, now: datetime) -> list[Fin
     ]
 
 
+def unseen(
+    reports: Mapping[str, Report[Any]], settings: Settings, ledgers: Ledgers, now: datetime
+) -> Iterator[tuple[str, str, str]]:
+    """(subject, sentence, report) of periods that should be out by now and are not, though nothing else says why.
+
+    Such as when the data-availability sensor is stopped or its ticks fail. Reports that were never scheduled are not
+    expected.
+    """
+    known = {p.subject for p in ledgers.problems.open()}
+    for name in settings.reports:
+        finding = _report(reports[name], settings, ledgers, now)
+        if not finding.well and finding.subject not in known:
+            yield finding.subject, finding.says, name
+
+
 def _daemon(instance: dg.DagsterInstance, now: datetime) -> Iterator[Finding]:
     beat = instance.get_daemon_heartbeats().get("SENSOR")
-    if beat is None:
-        yield Finding("daemon", False, "has never run: start it with analytics-platform serve", "daemon")
+    if beat is None:  # cron may do its work
+        yield Finding("daemon", True, "has never run here")
         return
     silent = now - datetime.fromtimestamp(beat.timestamp, UTC)
     well = silent < _DAEMON_SILENT
@@ -62,6 +77,11 @@ def _report(report: Report[Any], settings: Settings, ledgers: Ledgers, now: date
     name, subject = f"report {report.name}", subject_of(report.name, period)
     if entry and entry.status in SETTLED:
         return Finding(name, True, f"{period} {entry.status.value}", subject)
+    cursor = ledgers.runs.settled_until(report.name)
+    if cursor is None:
+        return Finding(name, True, "not scheduled yet: neither daemon nor `schedule` has looked")
+    if period.last <= cursor and not entry:
+        return Finding(name, True, f"scheduled from the period after {cursor} on", subject)
     due = due_moment(period, rules)
     if now < due + rules.late_after or period.last < settings.start_date:
         return Finding(name, True, f"{period} is due at {due.astimezone(settings.zone):%Y-%m-%d %H:%M}", subject)

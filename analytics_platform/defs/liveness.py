@@ -12,12 +12,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from analytics_platform.settings import Home
 from analytics_platform.state.runs import Owner
+
+# A run holds its lock from before its first step; imports on a busy machine take seconds, not minutes.
+_NO_LOCK_FOR = timedelta(minutes=5)
 
 
 def this_host() -> str:
@@ -66,6 +70,19 @@ def end_dead_runs(home: Home, instance: dg.DagsterInstance) -> list[str]:
                 path.unlink(missing_ok=True)
         except Timeout:
             continue  # its process lives
+    return [*ended, *_orphans(home, instance)]
+
+
+def _orphans(home: Home, instance: dg.DagsterInstance) -> list[str]:
+    """Runs that were begun and never came to hold a lock: killed in between. Fails them; their ids."""
+    quiet = datetime.now(UTC) - _NO_LOCK_FOR
+    where = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED], updated_before=quiet)
+    ended = []
+    for run in instance.get_runs(where):
+        if not (home.dagster / "running" / f"{run.run_id}.lock").exists():
+            instance.report_run_failed(run, "The process of this run ended before its first step (killed?).")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended.append(run.run_id)
     return ended
 
 

@@ -4,7 +4,8 @@ Belongs here: reading failed and successful runs, sending digests, the heartbeat
 what the ledgers hold (`state/`).
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +17,18 @@ from analytics_platform.agenda import SETTLED
 from analytics_platform.channels.base import Channel, ChannelError
 from analytics_platform.defs.availability import subject_of
 from analytics_platform.defs.claims import SUBJECT, now
+from analytics_platform.defs.health import unseen
 from analytics_platform.defs.resources import Ledgers, owner_channel
 from analytics_platform.language import Language
+from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.problems import Digest, Problem
 
 SENSOR = "tell_owner"
+# A sensor's tick may last a minute, and other sensors wait for it.
+_TELLING_SECONDS = 30.0
+# How a run says that another one is at its report.
+_TAKEN = "is being made by run"
 ChannelOf = Callable[[str, Settings], Channel]
 
 
@@ -37,7 +44,7 @@ def collect_failures(instance: dg.DagsterInstance, settings: Settings, ledgers: 
     """Turn runs that failed after `since` into problems; the moment up to which runs have been seen.
 
     A report's run is the ledger's affair (it is tried again, and given up with a problem of its own) unless it ended
-    before it could claim anything.
+    before it could claim anything. One that only came second is no trouble.
     """
     where = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     seen = since
@@ -46,17 +53,23 @@ def collect_failures(instance: dg.DagsterInstance, settings: Settings, ledgers: 
         seen = max(seen, record.update_timestamp.replace(tzinfo=UTC))
         subject = f"job {run.job_name}"
         report, _, period = run.tags.get(SUBJECT, "").partition("/")
+        text = _reason(instance, run)
+        if _TAKEN in text or _in_ledger(ledgers, run):
+            continue
         if report and "/" not in period:
-            entry = ledgers.runs.entry(report, datetime.fromisoformat(period).date())
-            if entry and (entry.status in SETTLED or (entry.owner and entry.owner.run_id == run.run_id)):
-                continue
             subject = subject_of(report, period)
-        text, url = (
-            _reason(instance, run),
-            f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}" if settings.ui_url else "",
-        )
+        url = f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}" if settings.ui_url else ""
         ledgers.problems.record(subject, "failed", text, seen, report=report, url=url)
     return seen
+
+
+def _in_ledger(ledgers: Ledgers, run: dg.DagsterRun) -> bool:
+    """Whether the run has worked on a report's period: then its failure is written there."""
+    if not run.job_name.startswith("report_"):
+        return False
+    name = run.job_name.removeprefix("report_")
+    recent = ledgers.runs.entries(name, limit=50)
+    return any(c.run_id == run.run_id for entry in recent for c in ledgers.runs.history(name, entry.period.last))
 
 
 def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: datetime) -> None:
@@ -83,10 +96,15 @@ def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: Cha
     digest = ledgers.problems.to_tell(moment, timedelta(hours=settings.problems_again_hours))
     shares = owner.by_owner(digest, settings.owners, settings.report_owners)
     language = Language(settings.locale)
-    lines, reached, failed = [], set[str](), False
-    lost: set[str] = set()
+    lines: list[str] = []
+    reached: set[str] = set()
+    failed = False
+    began = time.monotonic()
     for recipient, share in shares.items():
-        if not (share.new or share.lasting or share.recovered):
+        if not share:
+            continue
+        if time.monotonic() - began > _TELLING_SECONDS:
+            lines.append(f"{recipient} is told in the next minute")
             continue
         ids = {p.fingerprint for p in (*share.new, *share.lasting, *share.recovered)}
         try:
@@ -94,13 +112,16 @@ def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: Cha
             delivery.deliver(messages, (channel_of(recipient, settings),), key=f"problems/{moment:%Y%m%dT%H%M%S}")
         except (ChannelError, delivery.DeliveryError) as error:
             lines.append(f"{recipient} was not told: {error}")
-            lost |= ids
+            # For the other owners; for the only one, the tick's log and `health` have it.
+            if not any(p.subject == f"owner {recipient}" for p in ledgers.problems.open()):
+                ledgers.problems.record(f"owner {recipient}", "failed", f"cannot be told: {error}", moment)
             failed = True
         else:
             lines.append(f"{recipient} was told of {len(ids)} problems")
+            ledgers.problems.resolve(f"owner {recipient}", moment, "reached again")
             reached |= ids
-    # An owner who could not be reached is told next time; the others hear it twice rather than one of them never.
-    ledgers.problems.told(_only(digest, reached - lost), moment)
+    # Told is told: an owner who cannot be reached must not make the others hear it every minute.
+    ledgers.problems.told(_only(digest, reached), moment)
     return Told(tuple(lines), failed)
 
 
@@ -132,8 +153,8 @@ def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return (last.message if last and last.message else "the run failed; see its log").strip()
 
 
-def owner_sensor(settings: Settings, ledgers: Ledgers) -> dg.SensorDefinition:
-    """Every minute: failed runs become problems, owners get one digest, the heartbeat goes out."""
+def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers: Ledgers) -> dg.SensorDefinition:
+    """Every minute: failed runs and missing reports become problems, owners get one digest, the heartbeat goes out."""
 
     @dg.sensor(
         name=SENSOR,
@@ -143,12 +164,14 @@ def owner_sensor(settings: Settings, ledgers: Ledgers) -> dg.SensorDefinition:
     )
     def tell_owner(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = now()
+        silent = beat(settings, moment)
         # What failed before the first tick is history, not news.
         since = datetime.fromisoformat(context.cursor) if context.cursor else moment
         seen = collect_failures(context.instance, settings, ledgers, since)
         close_recovered(context.instance, ledgers, moment)
+        for subject, text, report in unseen(reports, settings, ledgers, moment):
+            ledgers.problems.record(subject, "missing", text, moment, report=report)
         told = tell(settings, ledgers, moment) if settings.owners or settings.report_owners else Told(())
-        silent = beat(settings, moment)
         lines = [*told.lines, *([silent] if silent else [])]
         for line in lines:
             context.log.info(line)

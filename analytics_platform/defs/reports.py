@@ -72,10 +72,15 @@ def read(report: Report[Any], warehouse: Warehouse, period: Period, settings: Se
             raise dg.Failure(str(nothing), allow_retries=False) from None
 
 
-def data_moment(report: Report[Any], warehouse: Warehouse, period: Period) -> datetime | None:
-    """When the youngest of the period's figures was computed, aware, UTC."""
+def data_moment(report: Report[Any], warehouse: Warehouse, period: Period, settings: Settings) -> datetime | None:
+    """When the youngest of the figures behind the report was computed, aware, UTC.
+
+    Those of the period; of all days since START_DATE when the report reads its whole history: a day computed later may
+    take away who was new.
+    """
+    first = settings.start_date if report.whole_history else period.first
     tables = (TABLES[name] for name in report.tables)
-    moments = [m for table in tables for m in warehouse.computed_at(table.table, period.first, period.last).values()]
+    moments = [m for table in tables for m in warehouse.computed_at(table.table, first, period.last).values()]
     return max(moments).replace(tzinfo=UTC) if moments else None
 
 
@@ -154,7 +159,7 @@ def _messages(
         missing = context.run.tags.get(MISSING, "")
         for period in claims.take(context, delivery_key(report)):
             with claims.working(period):
-                moment = data_moment(report, warehouse, period)
+                moment = data_moment(report, warehouse, period, settings)
                 frame = read(report, warehouse, period, settings)
                 drawn = artifacts.load_drawn(report.name, period.last) if has_charts(report) else {}
                 composed = tuple(report.compose(frame, drawn, rendering(settings)))
@@ -218,7 +223,7 @@ def _receipt(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> d
                 except delivery.DeliveryError as error:
                     failures.append(f"{period}: {error}")
                     failed += error.receipts
-                    claims.finish(period, Status.FAILED, str(error))
+                    claims.finish(period, Status.FAILED, str(error), arrived=error.arrived)
                     continue
                 moment = kept["numbers_at"]
                 claims.finish(

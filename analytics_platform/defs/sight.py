@@ -77,7 +77,10 @@ class HomeSight:
 
     def gate(self, report: Report[Any], period: Period) -> Answer:
         """See `agenda.Sight`. Reports of the same period share what was found about a source."""
-        return Answer(tuple(line for source in report.sources for line in self._source(source, period)))
+        found = {source: self._source(source, period) for source in report.sources}
+        # A source that never had an event is one that this product does not have, as long as another one has.
+        used = {s: lines for s, lines in found.items() if lines != (f"{s}: no events",)} or found
+        return Answer(tuple(line for lines in used.values() for line in lines))
 
     def max_wait(self, report: Report[Any]) -> timedelta:
         """See `agenda.Sight`: the longest of its sources."""

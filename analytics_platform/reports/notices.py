@@ -12,6 +12,9 @@ from analytics_platform.messages import Message, Text
 from analytics_platform.metrics.frames import growth
 from analytics_platform.reports.base import Number, Report, fill
 
+# As many as one message holds.
+_DIGEST_PERIODS = 30
+
 
 def preliminary(messages: Sequence[Message], missing: str, language: Language) -> tuple[Message, ...]:
     """The same messages, the first text beginning with what the data lacks."""
@@ -74,9 +77,10 @@ def digest(report: Report[Any], figures: Sequence[tuple[Period, Sequence[Number]
             if isinstance(numbers, str)
             else [f"{language.say(n.name)} {shown(n, language)}" for n in numbers[:4]],
         }
-        for period, numbers in figures
+        for period, numbers in figures[-_DIGEST_PERIODS:]
     ]
-    return fill("digest", language, title=language.say(report.title), rows=rows)
+    earlier = len(figures) - len(rows)
+    return fill("digest", language, title=language.say(report.title), rows=rows, count=len(figures), earlier=earlier)
 
 
 def shown(number: Number, language: Language) -> str:

@@ -29,7 +29,8 @@ def is_gone(owner: Owner, *, host: str) -> bool:
         return False
     # Looked for first: taking the lock would create the file.
     if not Path(owner.lock).exists():
-        return True
+        # Two machines may have one name: the missing file proves something only where its folder is.
+        return Path(owner.lock).parent.is_dir()
     try:
         with FileLock(owner.lock, timeout=0):
             return True

@@ -189,9 +189,11 @@ class RunLedger:
         *,
         numbers: Iterable[Mapping[str, Any]] | None = None,
         numbers_at: datetime | None = None,
+        arrived: bool = True,
     ) -> Entry:
         """Give the claim back as delivered, preliminary, failed or ready (to be done again).
 
+        `arrived` False: delivery was begun, but it is proven that nothing got through.
         Numbers that are not given stay as they were. Raises LostClaimError when the claim is no longer this owner's.
         """
         if status in (Status.WAITING, Status.RUNNING):
@@ -205,6 +207,8 @@ class RunLedger:
                 after = replace(after, numbers=told)
             if numbers_at is not None:
                 after = replace(after, numbers_at=utc(numbers_at))
+            if not arrived:
+                after = replace(after, delivering=False)
             return rows.store(stored, after, owner.run_id)
 
     def release_dead(self, now: datetime, gone: Gone) -> list[Entry]:
@@ -265,16 +269,25 @@ class RunLedger:
                 rows.store(stored, _freed(stored, Status.DELIVERED, reason, now), run_id)
 
     def corrected(
-        self,
-        report: str,
-        period_end: date,
-        numbers: Iterable[Mapping[str, Any]],
-        numbers_at: datetime,
-        now: datetime,
-    ) -> None:
-        """Readers were told these numbers in place of earlier ones. Raises StateError when the period is not known."""
-        changes = {"numbers": plain_numbers(numbers), "numbers_at": utc(numbers_at), "corrected_at": utc(now)}
-        self._note(report, period_end, now, changes)
+        self, was: Entry, numbers: Iterable[Mapping[str, Any]], numbers_at: datetime | None, now: datetime
+    ) -> Entry | None:
+        """Readers are told these numbers in place of those of `was`. None when somebody else was quicker.
+
+        Written before telling: of two that want to correct the same figures, one does. To take it back when nothing got
+        through, call it with what it returned and the old numbers.
+        """
+        with self._rows(write=True) as rows:
+            stored = rows.find(was.report, was.period.last, lock=True)
+            if stored is None or (stored.numbers_at, stored.numbers) != (was.numbers_at, was.numbers):
+                return None
+            told = replace(
+                stored,
+                numbers=plain_numbers(numbers),
+                numbers_at=None if numbers_at is None else utc(numbers_at),
+                corrected_at=utc(now),
+                updated_at=utc(now),
+            )
+            return rows.store(stored, told, "")
 
     def seen(self, report: str, period_end: date, numbers_at: datetime, now: datetime) -> None:
         """The data of `numbers_at` was looked at: nothing to correct. StateError when the period is not known."""

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from analytics_platform.channels.base import Channel
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import owner
-from analytics_platform.defs.health import examine
+from analytics_platform.defs.health import examine, unseen
 from analytics_platform.defs.schedules import METRICS_JOB
+from analytics_platform.reports import all_reports
 from analytics_platform_tests.defs.conftest import FIRST, LAST, Place
 from analytics_platform_tests.defs.test_runs import Altered
 from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench
@@ -143,7 +144,7 @@ def test_the_password_is_nowhere(bench: Bench, mail: MailStandIn, caplog: pytest
 def test_health_finds_a_silent_daemon_a_late_report_and_open_problems(bench: Bench) -> None:
     bench.work(MORNING)
     findings = {f.name: f for f in examine(bench.desk, bench.instance, MORNING)}
-    assert not findings["daemon"].well
+    assert findings["daemon"].says == "has never run here"
     assert findings["report feed_daily"].well
     assert findings["problems"].well
     late = MORNING + timedelta(days=1, hours=4)
@@ -152,6 +153,17 @@ def test_health_finds_a_silent_daemon_a_late_report_and_open_problems(bench: Ben
     assert not findings["report feed_daily"].well
     assert f"{LAST + timedelta(days=1)} was due 4 h ago" in findings["report feed_daily"].says
     assert findings["job daily_metrics"].says == "no such column"
+
+
+def test_a_day_without_the_expected_report_is_told_though_nothing_failed(bench: Bench) -> None:
+    bench.work(MORNING)
+    for hours, expected in ((2, []), (4, [f"report feed_daily {LAST + timedelta(days=1)}"])):
+        found = list(unseen(all_reports(), bench.settings, bench.ledgers, MORNING + timedelta(days=1, hours=hours)))
+        assert [subject for subject, _, _ in found] == expected
+    [(subject, text, report)] = found
+    assert text.startswith(f"{LAST + timedelta(days=1)} was due 4 h ago and is not out")
+    bench.ledgers.problems.record(subject, "missing", text, MORNING, report=report)
+    assert list(unseen(all_reports(), bench.settings, bench.ledgers, MORNING + timedelta(days=1, hours=5))) == []
 
 
 def test_the_sensor_collects_tells_and_beats(loaded: Place, mail: MailStandIn, tmp_path: Path) -> None:

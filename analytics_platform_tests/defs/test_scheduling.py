@@ -80,7 +80,7 @@ class Bench:
 
     def late(self, now: datetime) -> list[dg.RunRequest]:
         """What the look at delivered periods asks for."""
-        return followups.correction_requests(self.desk, now, None, [])[0]
+        return followups.correction_requests(self.desk, self.instance, now, None)[0]
 
     def texts(self) -> list[str]:
         found: list[str] = []
@@ -193,8 +193,9 @@ def test_incomplete_data_is_waited_for_told_once_and_goes_out_marked(bench: Benc
         bench.work(due + timedelta(minutes=minutes))
     [late] = bench.ledgers.problems.open()
     assert late.kind == "late"
-    assert late.text.startswith("is late: feed_actions: last event 12:00")
+    assert late.text.startswith("is late: 2026-03-12 waits for data: feed_actions: last event 12:00")
     assert late.text.endswith("goes out as preliminary at 2026-03-14 11:00")
+    assert late.times == 1
     sent = bench.work(due + timedelta(hours=24))
     assert sent[-1] == f"feed_daily/{day}#1"
     assert bench.texts()[-1].startswith("Preliminary: the data is not complete\nfeed_actions: last event 12:00")

@@ -120,7 +120,8 @@ def _hourly_counts() -> list[Query]:
 
 def _last_event() -> list[Query]:
     moments = (datetime(1970, 1, 1), *(day_start(day, ZONE) for day in (DAY, EMPTY)))  # noqa: DTZ001 - naive UTC
-    return [last_event(table.name, moment) for table in EVENT_TABLES for moment in moments]
+    ends = (datetime.fromisoformat("2026-03-29 10:00"), datetime.fromisoformat("2999-01-01"))
+    return [last_event(t.name, moment, end) for t in EVENT_TABLES for moment in moments for end in ends]
 
 
 CASES: Mapping[str, Questions] = {

@@ -350,7 +350,8 @@ def test_corrections_looks_and_lateness_are_noted(ledger: RunLedger) -> None:
     assert seen
     assert (seen.numbers_at, list(seen.numbers), seen.corrected_at) == (NOW + MINUTE, NUMBERS, None)
 
-    ledger.corrected("feed", END, NUMBERS[:1], NOW + 3 * MINUTE, NOW + 4 * MINUTE)
+    assert ledger.corrected(seen, NUMBERS[:1], NOW + 3 * MINUTE, NOW + 4 * MINUTE)
+    assert ledger.corrected(seen, NUMBERS[:1], NOW + 3 * MINUTE, NOW + 4 * MINUTE) is None
     ledger.told_late("feed", END, NOW + 5 * MINUTE)
     stored = ledger.entry("feed", END)
     assert stored
@@ -365,8 +366,7 @@ def test_nothing_is_noted_of_an_unknown_period(ledger: RunLedger) -> None:
         ledger.told_late("feed", END, NOW)
     with pytest.raises(StateError, match="not in the ledger"):
         ledger.seen("feed", END, NOW, NOW)
-    with pytest.raises(StateError, match="not in the ledger"):
-        ledger.corrected("feed", END, [], NOW, NOW)
+    assert ledger.corrected(Entry("feed", Period(END, END), Status.DELIVERED, NOW, NOW), [], NOW, NOW) is None
 
 
 def test_entries_are_found_by_report_day_and_status_the_newest_first(ledger: RunLedger) -> None:

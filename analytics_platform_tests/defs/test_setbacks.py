@@ -1,0 +1,219 @@
+"""What goes wrong around a delivery, and that it neither loses a report nor sends it twice nor shouts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from analytics_platform.channels.base import Channel, Outcome
+from analytics_platform.defs import followups
+from analytics_platform.defs import owner as owners
+from analytics_platform.defs.liveness import end_dead_runs
+from analytics_platform.reports.feed_daily import FeedDaily
+from analytics_platform.settings import Settings
+from analytics_platform.state.runs import Status
+from analytics_platform_tests.defs.conftest import FIRST, LAST
+from analytics_platform_tests.defs.test_runs import Recording
+from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench, more_events
+
+__all__ = ["bench"]  # a fixture
+
+
+def later(bench: Bench) -> datetime:
+    """An hour from now, with corrections for days long past."""
+    bench.settings = bench.settings.model_copy(update={"correction_days": 10_000})
+    return datetime.now(bench.settings.zone) + timedelta(hours=1)
+
+
+def test_a_network_outage_is_tried_again_and_not_called_uncertain(bench: Bench) -> None:
+    bench.channel.outcome = Outcome.NOT_SENT
+    bench.run(bench.tick(MORNING).requests[0])
+    bench.run(bench.tick(MORNING).requests[0])
+    entry = bench.ledgers.runs.entry("feed_daily", LAST)
+    assert entry
+    assert (entry.status, entry.delivering, entry.attempts) == (Status.FAILED, False, 1)
+    assert bench.ledgers.problems.open() == []
+    bench.settings = bench.settings.model_copy(update={"backlog_limit": 10_000})
+    [request] = bench.tick(max(MORNING, datetime.now(UTC) + timedelta(minutes=1))).requests
+    assert request.run_key == f"feed_daily/{LAST}#2"
+
+
+def test_a_failed_try_is_not_told_before_it_is_given_up(bench: Bench) -> None:
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    bench.channel.outcome = Outcome.NOT_SENT
+    bench.run(bench.tick(MORNING).requests[0])
+    bench.run(bench.tick(MORNING).requests[0])
+    owners.collect_failures(bench.instance, bench.settings, bench.ledgers, before)
+    assert bench.ledgers.problems.open() == []
+
+
+def test_one_reports_error_in_the_look_for_corrections_stops_nobody(bench: Bench) -> None:
+    loose = "grace=-1d hours=off volume=0"
+    both = {"reports": ("feed_daily", "app_daily"), "gate_message_actions": loose}
+    bench.settings = bench.settings.model_copy(update=both)
+    bench.work(MORNING)
+    now = later(bench)
+    more_events(bench, LAST, 400)
+    for request in bench.late(now):
+        bench.run(request)
+
+    class Broken(FeedDaily):
+        def numbers(self, frame: Any) -> Any:
+            raise ZeroDivisionError("bad figure")
+
+    desk = bench.desk
+    desk = type(desk)({**desk.reports, "feed_daily": Broken()}, desk.settings, desk.ledgers, desk.warehouse)
+    requests, errors, cursor = followups.correction_requests(desk, bench.instance, now, None)
+    assert [r.job_name for r in requests] == ["report_correction"]
+    assert errors == ["feed_daily: looking for corrections: ZeroDivisionError: bad figure"]
+    assert cursor == now.isoformat()
+
+
+def test_of_two_schedulers_one_corrects(bench: Bench) -> None:
+    bench.work(MORNING)
+    now = later(bench)
+    more_events(bench, LAST, 400)
+    bench.run(bench.late(now)[0])
+    [request] = bench.late(now)
+    entry = bench.ledgers.runs.entry("feed_daily", LAST)
+    assert entry
+    assert bench.ledgers.runs.corrected(entry, entry.numbers, now, now)
+    assert bench.ledgers.runs.corrected(entry, entry.numbers, now, now) is None
+    assert bench.run(request).success
+    assert len(bench.channel.sent) == 2
+
+
+def test_a_correction_that_did_not_get_through_is_asked_for_again(bench: Bench) -> None:
+    bench.work(MORNING)
+    now = later(bench)
+    more_events(bench, LAST, 400)
+    bench.run(bench.late(now)[0])
+    bench.channel.outcome = Outcome.NOT_SENT
+    [request] = bench.late(now)
+    assert not bench.run(request).success
+    bench.channel.outcome = Outcome.SENT
+    [again] = bench.late(now + timedelta(hours=1))
+    assert again.run_key != request.run_key
+    assert bench.run(again).success
+    assert bench.late(now + timedelta(hours=2)) == []
+    bench.channel.outcome = Outcome.UNCERTAIN
+
+
+def test_late_data_is_computed_by_one_run_at_a_time(bench: Bench) -> None:
+    bench.work(MORNING)
+    now = later(bench)
+    more_events(bench, LAST, 400)
+    [request] = bench.late(now)
+    assert [r.run_key for r in bench.late(now + timedelta(minutes=1))] == [request.run_key]
+    from analytics_platform.definitions import build_definitions
+
+    job = build_definitions(bench.place.home, bench.settings, channels=[]).resolve_job_def("daily_metrics")
+    bench.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert bench.late(now + timedelta(hours=1)) == []
+
+
+def test_a_period_given_up_for_want_of_data_goes_out_when_it_comes(bench: Bench) -> None:
+    day = LAST + timedelta(days=1)
+    bench.work(MORNING)
+    due = MORNING + timedelta(days=1)
+    bench.run(bench.tick(due + timedelta(hours=24)).requests[0])
+    [request] = bench.tick(due + timedelta(hours=24)).requests
+    for _ in range(3):
+        assert not bench.run(request).success
+    entry = bench.ledgers.runs.entry("feed_daily", day)
+    assert entry
+    assert (entry.status, entry.attempts) == (Status.FAILED, 3)
+    assert "has no feed events" in entry.reason
+    now = later(bench)
+    more_events(bench, day, 700)
+    bench.settings = bench.settings.model_copy(update={"gate_feed_actions": "grace=-1d hours=off volume=0"})
+    for request in bench.late(now):
+        bench.run(request)
+    assert bench.late(now) == []
+    entry = bench.ledgers.runs.entry("feed_daily", day)
+    assert entry
+    assert (entry.status, entry.attempts) == (Status.WAITING, 0)
+    [request] = bench.tick(due + timedelta(hours=25)).requests
+    assert bench.run(request).success
+    entry = bench.ledgers.runs.entry("feed_daily", day)
+    assert entry
+    assert entry.status is Status.DELIVERED
+
+
+def test_a_digest_is_sent_once_though_some_days_had_no_events(bench: Bench) -> None:
+    """And what it said had nothing is made when its data comes."""
+    day = LAST + timedelta(days=1)
+    bench.settings = bench.settings.model_copy(update={"backlog_limit": 2})
+    bench.ledgers.runs.settle("feed_daily", LAST - timedelta(days=3), MORNING)
+    for now in (MORNING + timedelta(days=4), MORNING + timedelta(days=4, minutes=1)):
+        while (request := next(iter(bench.tick(now).requests), None)) and "digest" in str(request.tags) + str(
+            request.job_name
+        ):
+            bench.run(request)
+        if request and request.job_name == "daily_metrics":
+            bench.run(request)
+    digests = [text for text in bench.texts() if "missed reports in one" in text]
+    assert len(digests) == 1
+    assert f"{day} has no feed events" in digests[0]
+    entry = bench.ledgers.runs.entry("feed_daily", day)
+    assert entry
+    assert (entry.status, entry.numbers) == (Status.PRELIMINARY, ())
+
+
+@pytest.mark.parametrize("minutes", [10])
+def test_an_owner_who_cannot_be_reached_does_not_make_the_others_hear_it_again(bench: Bench, minutes: int) -> None:
+    settings = bench.settings.model_copy(update={"owner_telegram_chat_ids": ("1", "2")})
+    good, bad = Recording(), Recording(Outcome.REFUSED)
+
+    def channel_of(recipient: str, _: Settings) -> Channel:
+        return good if recipient == "1" else bad
+
+    now = datetime.now(UTC)
+    bench.ledgers.problems.record("job daily_metrics", "failed", "no such column", now)
+    for minute in range(minutes):
+        owners.tell(settings, bench.ledgers, now + timedelta(minutes=minute), channel_of)
+    told = [m.plain for _, messages in good.sent for m in messages]  # type: ignore[union-attr]
+    assert len(told) == 2, "the problem, and that the other owner cannot be told"
+    assert "owner 2" in told[1]
+
+
+def test_a_run_killed_before_it_held_a_lock_is_ended_after_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analytics_platform.definitions import build_definitions
+    from analytics_platform.defs import liveness
+
+    job = build_definitions(bench.place.home, bench.settings, channels=[]).resolve_job_def("daily_metrics")
+    run = bench.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert end_dead_runs(bench.place.home, bench.instance) == []
+    monkeypatch.setattr(liveness, "_NO_LOCK_FOR", timedelta(0))
+    assert end_dead_runs(bench.place.home, bench.instance) == [run.run_id]
+    assert bench.tick(MORNING).requests
+
+
+def test_an_event_misdated_into_the_future_does_not_open_the_gate(bench: Bench) -> None:
+    day = LAST + timedelta(days=1)
+    more_events(bench, day, 700)
+    more_events(bench, day + timedelta(days=3_650), 1)
+    gate = bench.desk.sight(MORNING + timedelta(days=1)).gate
+    from analytics_platform.cadence import Period
+    from analytics_platform.reports import all_reports
+
+    assert "last event 12:00" in str(gate(all_reports()["feed_daily"], Period(day, day)))
+
+
+def test_a_messenger_that_never_was_does_not_hold_the_app_report(bench: Bench) -> None:
+    from analytics_platform.cadence import Period
+    from analytics_platform.reports import all_reports
+    from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+
+    place = bench.place.home.path / "feed_only"
+    bench.warehouse = DuckDBWarehouse(place / "events.duckdb", place / "results.duckdb", place / "tmp")
+    bench.place = type(bench.place)(bench.place.home, bench.settings, bench.warehouse)
+    sight = bench.desk.sight(MORNING)
+    assert "no events" in str(sight.gate(all_reports()["app_daily"], Period(FIRST, FIRST)))
+    more_events(bench, FIRST, 50)
+    assert "message_actions" not in str(
+        bench.desk.sight(MORNING).gate(all_reports()["app_daily"], Period(FIRST, FIRST))
+    )
