@@ -110,7 +110,8 @@ def decide(report: Report[Any], sight: Sight, rules: Rules, now: datetime) -> De
     settled = cursor
     while True:
         coming = upcoming(settled, report.cadence, today)
-        entry = sight.entry(report.name, coming.period.last)
+        # Asked only when it is due: a quiet tick is one of a thousand a day.
+        entry = sight.entry(report.name, coming.period.last) if coming.due else None
         if coming.due and coming.period.first < rules.start_date:  # no data of all its days, and no partition
             settled = coming.period.last
             continue

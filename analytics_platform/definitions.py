@@ -4,6 +4,7 @@
 `build_definitions` with other parts. Nothing heavy is imported here (a test watches), and no file is opened.
 """
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,6 +57,8 @@ def build_definitions(
     known = all_reports() if known_reports is None else known_reports
     check_reports(settings, known)
     ledgers = ledgers or resources.ledgers_of(home, settings)
+    # One for the sensors of a process.
+    ticking = functools.cache(lambda: warehouse or resources.warehouse_resource(home, settings).warehouse())
     daily = partitions.daily(settings)
     jobs = schedules.jobs(known)
     follow = followups.jobs(known)
@@ -69,9 +72,9 @@ def build_definitions(
         jobs=[*jobs.values(), *follow.values()],
         schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
         sensors=[
-            availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()]),
+            availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),
             owner.owner_sensor(settings, known, ledgers),
-            events.events_sensor(settings),
+            events.events_sensor(settings, ticking),
             liveness.dead_runs_sensor(home),
         ],
         resources={

@@ -56,6 +56,11 @@ class Home:
         return self.path / "outbox"
 
     @property
+    def preview(self) -> Path:
+        """What dry runs made."""
+        return self.path / "preview"
+
+    @property
     def state(self) -> Path:
         """Run ledger and open problems (SQLite), unless STATE_URL names another database."""
         return self.path / "state.sqlite"

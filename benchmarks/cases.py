@@ -53,8 +53,8 @@ CASES: tuple[Case, ...] = (
     Case("import_dagster", Group.JOB, "python -c 'import dagster'"),
     Case("job", Group.JOB, "one day computed, feed report delivered", home="small"),
     Case("job_app", Group.JOB, "one day computed, app report delivered", home="demo"),
-    Case("ticks_reads", Group.TICKS, "one read a tick of each ledger row", home="demo"),
-    Case("ticks", Group.TICKS, "a look a minute, two hours of waiting", rounds=1, home="demo"),
+    Case("ticks_reads", Group.TICKS, "one read a tick of each ledger row", rounds=2, home="demo"),
+    Case("ticks", Group.TICKS, "a look a minute, two hours of waiting", rounds=2, home="demo"),
     Case("ticks_sensor", Group.TICKS, "the same, evaluated by Dagster", rounds=2, home="demo"),
 )
 

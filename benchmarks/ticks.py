@@ -20,7 +20,7 @@ from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import availability, followups
 from analytics_platform.defs.resources import ledgers_of, warehouse_resource
 from analytics_platform.defs.running import instance_of
-from analytics_platform.defs.sight import Desk, History
+from analytics_platform.defs.sight import Desk, Memory
 from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.windows import day_start
 from analytics_platform.reports import all_reports
@@ -35,12 +35,12 @@ from benchmarks.homes import home_of
 from benchmarks.measure import Job
 
 DUE = Settings.model_fields["report_time"].default.hour * 60  # the minute of the day
-# What each tick is counted as; on top of it comes, four times an hour, the look at delivered periods.
+# What each tick is counted as; on top of it comes, once an hour, the look at delivered periods.
 QUIET, WAITING, SENDING = "nothing is due", "waiting for data", "ready, running"
 LOOKS_BACK = "delivered periods are looked at again"
 NO_EVENT = "waiting, the day has no event at all"
 _DAY = timedelta(days=1)
-_LOOK_BACK_MINUTES = 15  # followups asks the warehouse so often
+_LOOK_BACK_MINUTES = 60  # followups asks the warehouse so often
 # The last event must come a day and more after the day's end: it never does. And the opposite.
 _NEVER = dict.fromkeys(("gate_feed_actions", "gate_message_actions"), "grace=2d")
 _AT_ONCE = dict.fromkeys(_NEVER, "grace=-1d hours=off volume=0")
@@ -166,7 +166,8 @@ class _Simulated:
     """
 
     def __init__(self, scene: Scene) -> None:
-        self.scene, self.history, self.spent = scene, History(), _Spent()
+        self.scene, self.memory, self.spent = scene, Memory(), _Spent()
+        self._warehouse = scene.warehouse()  # one a process, as the sensor has it
         self.requests = 0
         self._reports, self._ledgers = all_reports(), ledgers_of(scene.home, scene.settings)
         self._cursor: str | None = None
@@ -177,15 +178,14 @@ class _Simulated:
     def tick(self, minute: int, gates: Mapping[str, str]) -> None:
         """One tick, and what became of the runs that the one before asked for."""
         moment = self._start + timedelta(minutes=minute)
-        if minute % 60 == 0:  # as the sensor does
-            self.history.clear()
         settings = self.scene.settings.model_copy(update=gates)
         began = time.process_time()
-        desk = Desk(self._reports, settings, self._ledgers, self.scene.warehouse())
-        found = availability.look(desk, self.scene.instance, moment, self.history)
+        self.memory.forget_old(moment)
+        desk = Desk(self._reports, settings, self._ledgers, self._warehouse)
+        found = availability.look(desk, self.scene.instance, moment, self.memory)
         looked = time.process_time()
         late, errors, cursor = followups.correction_requests(
-            desk, self.scene.instance, moment, self._cursor, found.requests
+            desk, self.scene.instance, moment, self._cursor, found.requests, memory=self.memory
         )
         ended = time.process_time()
         actions = {decision.action for decision in found.decisions}

@@ -1,6 +1,8 @@
 """`demo`: from simulated events to a delivered report, in one command."""
 
+import csv
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -57,7 +59,18 @@ def demo(
     show_table([{n: r[n] for n in _SHOWN} for r in shown], title=f"metrics/daily_slices, {last} (of {len(rows)} rows)")
     where = "" if home is None else f" --home {context.home.path}"
     out.print(f"\nall slices  analytics-platform slices --from {last} --to {last}{where}", markup=False)
+    campaign = _day_of("campaign", events / "truth.csv")
+    if campaign:
+        hint = f"analytics-platform report app --date {campaign} --dry-run{where}"
+        out.print(f"a busy day  {hint}  (others: {events / 'truth.csv'})", markup=False)
     out.print(f"the UI      analytics-platform serve{where}, then open http://127.0.0.1:3000", markup=False)
+
+
+def _day_of(kind: str, truth: Path) -> str:
+    """The first day of a planted incident of that kind; empty when there is none."""
+    with truth.open(encoding="utf-8", newline="") as stream:
+        days = [row["start"][:10] for row in csv.DictReader(stream) if row["kind"] == kind]
+    return days[0] if days else ""
 
 
 def _refuse_real_events(context: Context) -> None:

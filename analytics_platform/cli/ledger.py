@@ -60,7 +60,7 @@ def history(
     Example: `analytics-platform reports history feed_daily --limit 10`
     """
     context = begin(home)
-    _known(name)
+    name = _known(name)
     ledger = _ledger(context)
     if period:
         steps = ledger.history(name, period.date())
@@ -108,7 +108,7 @@ def reset(
     Example: `analytics-platform reports reset feed_daily --period 2026-11-20`
     """
     context = begin(home)
-    _known(name)
+    name = _known(name)
     from analytics_platform.defs.claims import gone
     from analytics_platform.state.runs import Status
 
@@ -127,9 +127,12 @@ def reset(
     )
 
 
-def _known(name: str) -> None:
-    if name not in all_reports():
-        raise typer.BadParameter(f"there is no report {name}; there are {', '.join(all_reports())}")
+def _known(name: str) -> str:
+    """The report's name, given that or its verb. BadParameter when there is none."""
+    for report in all_reports().values():
+        if name in (report.name, report.verb):
+            return report.name
+    raise typer.BadParameter(f"there is no report {name}; there are {', '.join(all_reports())}")
 
 
 def _ledger(context: Context) -> "RunLedger":

@@ -59,12 +59,19 @@ def _verb(report: Report[Any]) -> Callable[..., None]:
 
 for _report in all_reports().values():
     app.command(_report.verb)(_verb(_report))
+    if _report.name != _report.verb:  # by the name that ledger and settings know, too
+        app.command(_report.name, hidden=True)(_verb(_report))
 
 
 def _period(report: Report[Any], context: Context, day: dt.date | None) -> Period:
     from analytics_platform.defs.partitions import chosen_period
 
     period = chosen_period(report, day) if day else last_complete(report.cadence, context.today)
+    if day and period.last >= context.today and period.first != period.last:
+        raise JobError(
+            f"{period}, the period of {report.name} with {day}, is not over yet: in {context.settings.timezone} it is "
+            f"{context.today}"
+        )
     check_days(context, period.first, period.last)
     return period
 
@@ -110,17 +117,17 @@ def deliver_report(
     if dry_run:
         # Not through the delivery asset: its receipt says who really got the report.
         without = f"deliveries/{report.name}"
-        run_days(context, report_job(report), key, key, title="build the report", without=without)
+        run_days(context, report_job(report), key, key, title=f"build {report.name}", without=without)
         deliver(artifacts.load_messages(report.name, period.last), channels, key=place)
     else:
         tags = {AGAIN: "yes"} if again else {}
-        title = "build and deliver the report"
+        title = f"build and deliver {report.name}"
         run_days(context, report_job(report), key, key, title=title, channels=channels, tags=tags)
     for message in artifacts.load_messages(report.name, period.last):
         if isinstance(message, Text):
             out.print(message.plain, markup=False)
             out.print()
-    for target in _places(context, channels, folder, place):
+    for target in _places(context, channels, folder or (context.home.preview if dry_run else None), place):
         out.print(f"sent to {target}", markup=False)
 
 
@@ -150,7 +157,7 @@ def _channels(context: Context, *, dry_run: bool, folder: Path | None) -> "Seque
     from analytics_platform.defs.resources import configured_channels
 
     if dry_run:
-        return [FolderChannel(folder or context.home.outbox)]
+        return [FolderChannel(folder or context.home.preview)]
     chosen = list(configured_channels(context.home, context.settings))
     if folder:
         chosen = [c for c in chosen if not isinstance(c, FolderChannel)]

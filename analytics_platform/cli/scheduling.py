@@ -80,7 +80,8 @@ def _shown(context: Context, decision: "Decision") -> dict[str, Any]:
     return {
         "report": decision.report,
         "last period": f"{done[0].period} ({done[0].status.value})" if done else "none delivered yet",
-        "next run": f"{due_at:%Y-%m-%d %H:%M}, for {decision.period}",
+        "next run": f"{'due since ' if decision.due else ''}{due_at:%Y-%m-%d %H:%M}, for {decision.period}",
+        "behind": f"{decision.backlog - 1} more periods are due" if decision.backlog > 1 else "no",
         "due": ("yes, overdue" if decision.overdue else "yes") if decision.due else "no",
         "data": decision.missing or ("complete" if decision.due else "not looked at"),
         "would": f"{decision.action.value}: {decision.reason}",
@@ -119,6 +120,7 @@ def _pass(context: Context) -> None:
             tags = dict(request.tags)
             first = key or tags.pop("dagster/asset_partition_range_start", None)
             last = key or tags.pop("dagster/asset_partition_range_end", None)
+            subject = str(request.tags.get(SUBJECT, ""))
             try:
                 run_days(
                     context,
@@ -129,10 +131,12 @@ def _pass(context: Context) -> None:
                     tags=tags,
                     run_config=request.run_config,
                 )
+                if subject:
+                    out.print(f"{subject.replace('/', ' ')}: delivered", markup=False)
             except JobError as error:
                 failures.append(f"{request.job_name}: {error}")
                 # A report's failure is in the ledger: it is tried again, and told when it is given up.
-                if SUBJECT not in request.tags:
+                if not subject:
                     ledgers.problems.record(f"job {request.job_name}", "failed", str(error), now())
     for line in lines:
         out.print(line, markup=False)

@@ -4,9 +4,9 @@ Belongs here: turning decisions into run requests, ledger entries and problems. 
 judging data (`availability.py`), sending.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,10 +20,11 @@ from analytics_platform.defs.followups import (
     correction_requests,
     digest_config,
 )
+from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.partitions import key_of
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.schedules import report_job
-from analytics_platform.defs.sight import Desk, History, rules_of
+from analytics_platform.defs.sight import Desk, Memory, rules_of
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.problems import Problem
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 Reports = Mapping[str, Report[Any]]
 
 SENSOR = "data_availability"
-# How long counts of past days are taken as they were.
-_KEPT = timedelta(hours=1)
 
 
 @dataclass
@@ -55,14 +54,16 @@ def subject_of(report: str, period: object) -> str:
     return f"report {report} {period}"
 
 
-def look(desk: Desk, instance: dg.DagsterInstance, moment: datetime, history: History | None = None) -> Look:
+def look(desk: Desk, instance: dg.DagsterInstance, moment: datetime, memory: Memory | None = None) -> Look:
     """Decide for every scheduled report, write waiting and ready periods into the ledger, and collect run requests.
 
     An error about one report becomes a problem of its owner and never keeps another from its turn.
     """
     found = Look()
-    ended = desk.ledgers.runs.release_dead(moment, gone)
-    sight = desk.sight(moment, history)
+    sight = desk.sight(moment, memory)
+    ended = desk.ledgers.runs.release_dead(moment, gone) if sight.running() else []
+    if ended:
+        sight = desk.sight(moment, memory)
     rules = rules_of(desk.settings)
     problems = _Problems(desk.ledgers, moment)
     for entry in ended:
@@ -104,8 +105,7 @@ def _note(report: Report[Any], decision: Decision, ledgers: Ledgers, problems: "
     if decision.late and decision.action not in (Action.SEND, Action.NOTHING):
         known = ledgers.runs.entry(report.name, decision.period.last)
         if known and known.late_told_at is None:  # once a period, however the reason changes
-            text = f"is late: {decision.reason}"
-            problems.record(subject_of(report.name, decision.period), "late", text, report.name)
+            problems.record(subject_of(report.name, decision.period), "late", decision.reason, report.name)
             ledgers.runs.told_late(report.name, decision.period.last, moment)
 
 
@@ -166,7 +166,8 @@ class _Starter:
         earlier = self.instance.get_runs(dg.RunsFilter(tags={SUBJECT: subject}))
         if any(not run.is_finished for run in earlier):
             return 0, " (its run is queued or starting)"
-        if earlier and not self._rested(earlier[0]):
+        died = bool(earlier) and earlier[0].status is not dg.DagsterRunStatus.SUCCESS
+        if died and not self._rested(earlier[0]):
             return 0, " (its last run ended early; next try after a pause)"
         return len(earlier) + 1, ""
 
@@ -204,10 +205,13 @@ def availability_sensor(
     reports: Reports,
     ledgers: Ledgers,
     jobs: "Sequence[dg.JobDefinition | UnresolvedAssetJobDefinition]",
+    warehouse: Callable[[], Warehouse],
 ) -> dg.SensorDefinition:
-    """Every minute: what is due and ready is started, the rest says what it waits for. `jobs`: those it may start."""
-    history: History = {}
-    kept = [now()]
+    """Every minute: what is due and ready is started, the rest says what it waits for. `jobs`: those it may start.
+
+    `warehouse` gives the process's own: opening one for each tick costs more than asking it.
+    """
+    memory = Memory()
     # With nobody to tell, reports would only fill the folder: switch it on in the UI when that is wanted.
     delivers = settings.delivers_to == "telegram"
 
@@ -217,24 +221,22 @@ def availability_sensor(
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if delivers else dg.DefaultSensorStatus.STOPPED,
         description=f"Starts reports that are due and whose data is there: {', '.join(settings.reports) or 'none'}.",
-        required_resource_keys={"warehouse"},
     )
     def data_availability(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = now()
-        if moment > kept[0] + _KEPT:  # events of a past day may have been loaded again
-            history.clear()
-            kept[0] = moment
-        warehouse: Warehouse = context.resources.warehouse
-        desk = Desk(reports, settings, ledgers, warehouse)
-        found = look(desk, context.instance, moment, history)
+        memory.forget_old(moment)
+        instance = instance_of(context)
+        desk = Desk(reports, settings, ledgers, warehouse())
+        found = look(desk, instance, moment, memory)
         corrections, errors, cursor = correction_requests(
-            desk, context.instance, moment, context.cursor, found.requests
+            desk, instance, moment, context.cursor, found.requests, memory=memory
         )
         requests = [*found.requests, *corrections]
         lines = [*found.errors, *errors, *found.lines]
-        for line in lines:
-            context.log.info(line)
         if requests:
+            # Only then: what is logged in a tick is kept in a file of its own, and a skipped tick says why by itself.
+            for line in lines:
+                context.log.info(line)
             return dg.SensorResult(run_requests=requests, cursor=cursor)
         return dg.SensorResult(skip_reason="; ".join(lines) or "no report is scheduled (REPORTS)", cursor=cursor)
 

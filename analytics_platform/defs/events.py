@@ -4,6 +4,7 @@ Belongs here: asset specs and observations of raw events. Does not: loading (`cl
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -56,7 +57,7 @@ def observations(warehouse: Warehouse, settings: Settings) -> list[dg.AssetObser
     return seen
 
 
-def events_sensor(settings: Settings) -> dg.SensorDefinition:
+def events_sensor(settings: Settings, warehouse: Callable[[], Warehouse]) -> dg.SensorDefinition:
     """Every 15 minutes, observe the event tables from the tick itself: a run would cost a hundred times as much."""
 
     @dg.sensor(
@@ -64,12 +65,10 @@ def events_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=900,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Records the last event time and the row count of each event table.",
-        required_resource_keys={"warehouse"},
     )
-    def observe_events(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        warehouse: Warehouse = context.resources.warehouse
+    def observe_events() -> dg.SensorResult:
         started = time.perf_counter()
-        events = observations(warehouse, settings)
+        events = observations(warehouse(), settings)
         took = time.perf_counter() - started
         return dg.SensorResult(asset_events=events, skip_reason=f"observed {len(events)} tables in {took:.2f} s")
 

@@ -6,7 +6,7 @@ Belongs here: finding delivered periods whose figures have moved, and the two jo
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -20,8 +20,9 @@ from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.reports import data_moment
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.schedules import METRICS_JOB
-from analytics_platform.defs.sight import Desk, HomeSight
+from analytics_platform.defs.sight import Desk, HomeSight, Memory
 from analytics_platform.language import Language
+from analytics_platform.queries import compose
 from analytics_platform.reports import notices
 from analytics_platform.reports.base import NothingToReportError, Number, Report
 from analytics_platform.settings import Settings
@@ -43,7 +44,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 # How often delivered periods are looked at again.
-_EVERY = timedelta(minutes=15)
+_EVERY = timedelta(hours=1)
 # Loads often come in several files: figures that still move are not told piece by piece.
 _QUIET = timedelta(minutes=15)
 
@@ -54,18 +55,30 @@ def correction_requests(
     moment: datetime,
     cursor: str | None,
     busy: Sequence[dg.RunRequest] = (),
+    *,
+    memory: Memory | None = None,
 ) -> tuple[list[dg.RunRequest], list[str], str]:
     """Runs that recompute days under delivered reports or correct what was delivered, errors, and the new cursor.
 
-    `cursor` is the moment of the last look: within 15 minutes of it nothing is asked of the warehouse. An error about
-    one report becomes a problem of its owner and keeps nobody else from his turn.
+    `cursor` is the moment of the last look: within an hour of it nothing is asked of the warehouse. An error about
+    one report becomes a problem of its owner and keeps nobody else from his turn. With a `memory`, a look after which
+    nothing was to be done is not repeated before something is loaded or computed.
     """
     if cursor and moment < datetime.fromisoformat(cursor) + _EVERY:
         return [], [], cursor
     requests: list[dg.RunRequest] = []
     errors: list[str] = []
     sight = desk.sight(moment)
-    for report, entry in watched(desk, moment):
+    looked_at = watched(desk, moment)
+    if not looked_at:
+        return [], [], moment.isoformat()
+    [row] = desk.warehouse.rows(compose("last_changes"))
+    changes = row["loaded_at"], row["computed_at"]
+    if memory and memory.settled == changes:
+        return [], [], moment.isoformat()
+    pending = isinstance(changes[1], datetime) and moment < changes[1].replace(tzinfo=UTC) + _QUIET
+    sight.prefetch(min(e.period.first for _, e in looked_at), max(e.period.last for _, e in looked_at))
+    for report, entry in looked_at:
         try:
             days = sight.outdated_days(report, entry.period.first, entry.period.last)
             if days:
@@ -82,6 +95,8 @@ def correction_requests(
             text = f"looking for corrections: {type(error).__name__}: {error}"
             desk.ledgers.problems.record(f"report {report.name}", "tick", text, moment, report=report.name)
             errors.append(f"{report.name}: {text}")
+    if memory:
+        memory.settled = None if requests or errors or pending else changes
     return requests, errors, moment.isoformat()
 
 

@@ -95,4 +95,5 @@ def _problems(ledgers: Ledgers) -> Iterator[Finding]:
     if not problems:
         yield Finding("problems", True, "none")
     for problem in problems:
-        yield Finding(problem.subject, False, problem.text.splitlines()[0] if problem.text else problem.kind)
+        first = problem.text.splitlines()[0] if problem.text else ""
+        yield Finding(problem.subject, False, f"{problem.kind}: {first}".rstrip(": "))

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from analytics_platform.defs.instances import instance_of
 from analytics_platform.settings import Home
 from analytics_platform.state.runs import Owner
 
@@ -96,7 +97,7 @@ def dead_runs_sensor(home: Home) -> dg.SensorDefinition:
         description="Fails runs whose process was killed, so that later ones do not wait for them.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        ended = end_dead_runs(home, context.instance)
+        ended = end_dead_runs(home, instance_of(context))
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run's process is alive")
 
     return sensor

@@ -18,11 +18,13 @@ from analytics_platform.channels.base import Channel, ChannelError
 from analytics_platform.defs.availability import subject_of
 from analytics_platform.defs.claims import SUBJECT, now
 from analytics_platform.defs.health import unseen
+from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.resources import Ledgers, owner_channel
 from analytics_platform.language import Language
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.problems import Digest, Problem
+from analytics_platform.state.runs import Status
 
 SENSOR = "tell_owner"
 # A sensor's tick may last a minute, and other sensors wait for it.
@@ -88,7 +90,11 @@ def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: date
                 continue
             entry = ledgers.runs.entry(name, datetime.fromisoformat(period.rpartition("..")[2]).date())
             if entry and entry.status in SETTLED and entry.finished_at and entry.finished_at > problem.first_seen:
-                ledgers.problems.resolve(problem.subject, moment, f"delivered ({entry.status})")
+                ledgers.problems.resolve(
+                    problem.subject,
+                    moment,
+                    "delivered" if entry.status is Status.DELIVERED else "delivered as preliminary",
+                )
 
 
 def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: ChannelOf = owner_channel) -> Told:
@@ -117,7 +123,7 @@ def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: Cha
                 ledgers.problems.record(f"owner {recipient}", "failed", f"cannot be told: {error}", moment)
             failed = True
         else:
-            lines.append(f"{recipient} was told of {len(ids)} problems")
+            lines.append(f"{recipient} was told of {len(ids)} {'problem' if len(ids) == 1 else 'problems'}")
             ledgers.problems.resolve(f"owner {recipient}", moment, "reached again")
             reached |= ids
     # Told is told: an owner who cannot be reached must not make the others hear it every minute.
@@ -167,8 +173,9 @@ def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers
         silent = beat(settings, moment)
         # What failed before the first tick is history, not news.
         since = datetime.fromisoformat(context.cursor) if context.cursor else moment
-        seen = collect_failures(context.instance, settings, ledgers, since)
-        close_recovered(context.instance, ledgers, moment)
+        instance = instance_of(context)
+        seen = collect_failures(instance, settings, ledgers, since)
+        close_recovered(instance, ledgers, moment)
         for subject, text, report in unseen(reports, settings, ledgers, moment):
             ledgers.problems.record(subject, "missing", text, moment, report=report)
         told = tell(settings, ledgers, moment) if settings.owners or settings.report_owners else Told(())

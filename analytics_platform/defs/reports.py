@@ -58,9 +58,9 @@ def keys_of(report: Report[Any]) -> list[dg.AssetKey]:
     return [*([chart_key(report)] if has_charts(report) else []), report_key(report), delivery_key(report)]
 
 
-def rendering(settings: Settings) -> Rendering:
+def rendering(settings: Settings, *, complete: bool = True) -> Rendering:
     """How reports of this home read."""
-    return Rendering(Language(settings.locale), settings.zone, settings.csv_bom)
+    return Rendering(Language(settings.locale), settings.zone, complete, settings.csv_bom)
 
 
 def read(report: Report[Any], warehouse: Warehouse, period: Period, settings: Settings) -> Any:
@@ -121,7 +121,8 @@ def _chart(
         claims = Claims.of(context, report, ledgers.runs, alive, settings)
         for period in claims.take(context, delivery_key(report)):
             with claims.working(period):
-                drawn = report.draw(read(report, warehouse, period, settings), rendering(settings))
+                how = rendering(settings, complete=MISSING not in context.run.tags)
+                drawn = report.draw(read(report, warehouse, period, settings), how)
                 paths = artifacts.save_drawn(report.name, period.last, drawn)
                 shown: dict[str, dg.MetadataValue] = {
                     name.removesuffix(".png"): picture(content, f"{report.name} {period}")
@@ -162,7 +163,7 @@ def _messages(
                 moment = data_moment(report, warehouse, period, settings)
                 frame = read(report, warehouse, period, settings)
                 drawn = artifacts.load_drawn(report.name, period.last) if has_charts(report) else {}
-                composed = tuple(report.compose(frame, drawn, rendering(settings)))
+                composed = tuple(report.compose(frame, drawn, rendering(settings, complete=not missing)))
                 if missing:
                     composed = preliminary(composed, missing, Language(settings.locale))
                 numbers = {

@@ -3,9 +3,10 @@
 Belongs here: answering the agenda's questions, each once per look. Does not: deciding (`agenda.py`), acting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from analytics_platform import availability
@@ -20,8 +21,31 @@ from analytics_platform.settings import Settings
 from analytics_platform.state.runs import Entry, RunLedger, Status
 from analytics_platform.warehouses.base import Warehouse
 
-# Hourly counts of past days by event table and day: they hardly ever change, and a waiting report asks every minute.
-History = dict[tuple[str, date], HourlyCounts]
+# A report that waits for its data asks for it this often: a day of waiting must not cost more than the report.
+_ASKED_AGAIN = timedelta(minutes=5)
+# How long counts of past days are taken as they were: events of theirs may be loaded again.
+_KEPT = timedelta(hours=1)
+
+
+@dataclass
+class Memory:
+    """What one look leaves for the next in the same process.
+
+    `counts`: hourly counts of past days by event table and day. `lacking`: what a source lacked of a period, and when.
+    """
+
+    counts: dict[tuple[str, date], HourlyCounts] = field(default_factory=dict)
+    lacking: dict[tuple[str, Period], tuple[datetime, tuple[str, ...]]] = field(default_factory=dict)
+    since: datetime | None = None
+    # The last changes of the warehouse as of a look at delivered periods that left nothing to be done.
+    settled: tuple[object, object] | None = None
+
+    def forget_old(self, now: datetime) -> None:
+        """Begin anew after an hour."""
+        if self.since is None or now > self.since + _KEPT:
+            self.counts.clear()
+            self.lacking.clear()
+            self.since = now
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -46,9 +70,9 @@ class Desk:
     ledgers: Ledgers
     warehouse: Warehouse
 
-    def sight(self, now: datetime, history: History | None = None) -> "HomeSight":
+    def sight(self, now: datetime, memory: Memory | None = None) -> "HomeSight":
         """A look at that moment."""
-        return HomeSight(self.ledgers.runs, self.warehouse, self.settings, now, {} if history is None else history)
+        return HomeSight(self.ledgers.runs, self.warehouse, self.settings, now, memory or Memory())
 
 
 @dataclass
@@ -59,21 +83,31 @@ class HomeSight:
     warehouse: Warehouse
     settings: Settings
     now: datetime  # aware
-    history: History = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     _answers: dict[tuple[str, Period], tuple[str, ...]] = field(default_factory=dict)
+    _days: dict[tuple[str, date, date], set[date]] = field(default_factory=dict)
+    _span: tuple[date, date] | None = None
+
+    @cached_property
+    def _standing(self) -> tuple[Mapping[str, date], Mapping[tuple[str, date], Entry]]:
+        cursors, unfinished = self.runs.standing()
+        return cursors, {(e.report, e.period.last): e for e in unfinished}
 
     def settled_until(self, report: str) -> date | None:
         """See `agenda.Sight`."""
-        return self.runs.settled_until(report)
+        return self._standing[0].get(report)
 
     def entry(self, report: str, period_end: date) -> Entry | None:
         """See `agenda.Sight`."""
-        return self.runs.entry(report, period_end)
+        return self._standing[1].get((report, period_end)) or self.runs.entry(report, period_end)
 
     def unfinished(self, report: str) -> Sequence[Entry]:
         """See `agenda.Sight`."""
-        statuses = (Status.WAITING, Status.READY, Status.RUNNING, Status.FAILED)
-        return self.runs.entries(report, statuses=statuses)
+        return [e for (name, _), e in self._standing[1].items() if name == report]
+
+    def running(self) -> bool:
+        """Whether any report is claimed by a run."""
+        return any(e.status is Status.RUNNING for e in self._standing[1].values())
 
     def gate(self, report: Report[Any], period: Period) -> Answer:
         """See `agenda.Sight`. Reports of the same period share what was found about a source."""
@@ -94,17 +128,32 @@ class HomeSight:
 
     def outdated_days(self, report: Report[Any], first: date, last: date) -> Sequence[date]:
         """The days of first..last for which a table of the report is missing or older than its events."""
-        wanted = list(days(first, last))
-        if not wanted:
-            return []
-        current = [set(self.warehouse.current_days(TABLES[name].table, first, last)) for name in report.tables]
-        return [day for day in wanted if not all(day in known for known in current)]
+        current = [self._current(name, first, last) for name in report.tables]
+        return [day for day in days(first, last) if not all(day in known for known in current)]
+
+    def prefetch(self, first: date, last: date) -> None:
+        """Ask for the days of first..last at once: a table costs the same for sixty days as for one."""
+        self._span = (first, last)
+
+    def _current(self, name: str, first: date, last: date) -> Collection[date]:
+        asked = (min(first, self._span[0]), max(last, self._span[1])) if self._span else (first, last)
+        found = self._days.get((name, *asked))
+        if found is None:
+            found = set(self.warehouse.current_days(TABLES[name].table, *asked)) if asked[0] <= asked[1] else set()
+            self._days[name, *asked] = found
+        return found
 
     def _source(self, source: str, period: Period) -> tuple[str, ...]:
         found = self._answers.get((source, period))
         if found is None:
+            asked, lacking = self.memory.lacking.get((source, period), (None, ()))
+            if asked and asked <= self.now < asked + _ASKED_AGAIN:
+                return lacking
             zone = self.settings.zone
-            observed = availability.observe(self.warehouse, source, period, zone, self.history)
+            observed = availability.observe(self.warehouse, source, period, zone, self.memory.counts)
             found = availability.missing(self.settings.gates[source], period, observed, self.now, zone)
             self._answers[source, period] = found
+            self.memory.lacking.pop((source, period), None)
+            if found:
+                self.memory.lacking[source, period] = self.now, found
         return found

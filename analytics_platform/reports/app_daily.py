@@ -108,7 +108,7 @@ class AppDaily(Report[AppInputs]):
         from analytics_platform.charts import app_daily as charts
 
         of = frame.frame
-        drawn = charts.draw(of, moves(of), rendering.language)
+        drawn = charts.draw(of, moves(of) if rendering.complete else (), rendering.language)
         return {
             **{f"{panel.name}.png": panel.png for panel in drawn.panels},
             CHARTS: drawn.pdf,
@@ -120,7 +120,7 @@ class AppDaily(Report[AppInputs]):
         from analytics_platform.charts.app_charts import group_name
 
         of, language = frame.frame, rendering.language
-        found = moves(of)
+        found = moves(of) if rendering.complete else ()
         most = stands_out(of, found)
         yesterday, week_ago = language.day(of.yesterday), language.day(of.week_ago)
         blocks = app_figures.blocks(of, found, language)
@@ -130,6 +130,7 @@ class AppDaily(Report[AppInputs]):
             frame=of,
             stands_out=app_figures.stands_out_sentence(of, most, language) if most else "",
             odd_slices=len({move.where for move in found if move.unusual}),
+            complete=rendering.complete,
             told_apart=any(move.where.dimension == TOTAL for move in found),
             format=language.say(
                 "Format: figure = value (% vs {yesterday}; % vs {week_ago})", yesterday=yesterday, week_ago=week_ago

@@ -127,7 +127,7 @@ def audience(frame: AppFrame, language: Language) -> tuple[AudienceLine, ...]:
 
 
 def stands_out_sentence(frame: AppFrame, found: StandOut, language: Language) -> str:
-    """The sentence a reader should not miss: `Feed likes = 12,817, 31.2% below a usual Friday (18,640)`."""
+    """The sentence a reader should not miss: `Feed likes = 12,817, 31.2% below a usual Friday (expected 18,640)`."""
     move = found.move
     what = figure_name(move.where.service, move.metric, language)
     if move.where.dimension != TOTAL:
@@ -140,9 +140,9 @@ def stands_out_sentence(frame: AppFrame, found: StandOut, language: Language) ->
         "expected": shown(move.metric, move.expected, language),
     }
     if move.change < 0:
-        sentence = language.say("{what} = {value}, {change} below {day} ({expected})", **values)
+        sentence = language.say("{what} = {value}, {change} below {day} (expected {expected})", **values)
     else:
-        sentence = language.say("{what} = {value}, {change} above {day} ({expected})", **values)
+        sentence = language.say("{what} = {value}, {change} above {day} (expected {expected})", **values)
     if found.carrier is None or found.share is None:
         return f"{sentence}."
     share = language.compact(round(found.share, 2), share=True)

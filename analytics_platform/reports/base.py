@@ -41,6 +41,7 @@ class Rendering:
 
     language: Language
     zone: ZoneInfo
+    complete: bool = True  # whether all data is there; if not, nothing is concluded from what moved
     csv_bom: bool = True  # a byte order mark before CSV, without which Excel takes UTF-8 for something else
 
 

@@ -12,12 +12,17 @@ from analytics_platform.messages import Message, Text
 from analytics_platform.metrics.frames import growth
 from analytics_platform.reports.base import Number, Report, fill
 
+# What readers call the event tables.
+_SOURCES = {"feed_actions": "feed", "message_actions": "messages"}
 # As many as one message holds.
 _DIGEST_PERIODS = 30
 
 
 def preliminary(messages: Sequence[Message], missing: str, language: Language) -> tuple[Message, ...]:
     """The same messages, the first text beginning with what the data lacks."""
+    if language.code != "en":  # the gate's sentences are for operators, and English; readers hear what is short
+        named = [word for table, word in _SOURCES.items() if table in missing]
+        missing = language.say("Not all data is there of: {sources}", sources=", ".join(map(language.say, named)))
     note = fill("preliminary", language, missing=missing).html
     marked = list(messages)
     for place, message in enumerate(marked):

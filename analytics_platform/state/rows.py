@@ -32,6 +32,10 @@ class Rows:
         ).scalar()
         return found
 
+    def cursors(self) -> dict[str, date]:
+        """Where every report's cursor is."""
+        return {row.report: row.settled_until for row in self._con.execute(select(CURSORS))}
+
     def move_cursor(self, report: str, until: date) -> None:
         """Forward, or not at all."""
         if not add_if_absent(self._con, CURSORS, {"report": report, "settled_until": until}):

@@ -66,6 +66,12 @@ class RunLedger:
         with self._rows() as rows:
             return rows.cursor(report)
 
+    def standing(self) -> tuple[Mapping[str, date], list[Entry]]:
+        """Every report's cursor, and every entry that readers do not have: one transaction for a whole look."""
+        unfinished = (Status.WAITING, Status.READY, Status.RUNNING, Status.FAILED)
+        with self._rows() as rows:
+            return rows.cursors(), rows.find_all(None, None, unfinished, None)
+
     def entry(self, report: str, period_end: date) -> Entry | None:
         """What the ledger says of that period."""
         with self._rows() as rows:

@@ -60,13 +60,12 @@ def test_reports_go_out_by_themselves_only_when_there_is_somebody_to_tell(
 
 
 def test_the_sensor_observes_the_last_event_without_a_run(loaded: Place) -> None:
-    definitions = build_definitions(loaded.home, loaded.settings)
+    definitions = build_definitions(loaded.home, loaded.settings, warehouse=loaded.warehouse)
     sensor = definitions.get_repository_def().get_sensor_def("observe_events")
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(
             instance=instance,
             repository_def=definitions.get_repository_def(),
-            resources={"warehouse": loaded.warehouse},
         )
         data = sensor.evaluate_tick(context)
     assert not data.run_requests

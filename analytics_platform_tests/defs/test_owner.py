@@ -152,7 +152,7 @@ def test_health_finds_a_silent_daemon_a_late_report_and_open_problems(bench: Ben
     findings = {f.name: f for f in examine(bench.desk, bench.instance, late)}
     assert not findings["report feed_daily"].well
     assert f"{LAST + timedelta(days=1)} was due 4 h ago" in findings["report feed_daily"].says
-    assert findings["job daily_metrics"].says == "no such column"
+    assert findings["job daily_metrics"].says == "failed: no such column"
 
 
 def test_a_day_without_the_expected_report_is_told_though_nothing_failed(bench: Bench) -> None:

@@ -193,7 +193,7 @@ def test_incomplete_data_is_waited_for_told_once_and_goes_out_marked(bench: Benc
         bench.work(due + timedelta(minutes=minutes))
     [late] = bench.ledgers.problems.open()
     assert late.kind == "late"
-    assert late.text.startswith("is late: 2026-03-12 waits for data: feed_actions: last event 12:00")
+    assert late.text.startswith("2026-03-12 waits for data: feed_actions: last event 12:00")
     assert late.text.endswith("goes out as preliminary at 2026-03-14 11:00")
     assert late.times == 1
     sent = bench.work(due + timedelta(hours=24))
@@ -317,9 +317,7 @@ def test_a_run_that_fails_before_it_claims_anything_is_asked_for_again_under_a_n
 def test_the_sensor_ticks_without_a_run_and_remembers_its_cursor(bench: Bench) -> None:
     definitions = build_definitions(bench.place.home, bench.settings, channels=[bench.channel])
     repository = definitions.get_repository_def()
-    context = dg.build_sensor_context(
-        instance=bench.instance, repository_def=repository, resources={"warehouse": bench.place.warehouse}
-    )
+    context = dg.build_sensor_context(instance=bench.instance, repository_def=repository)
     data = repository.get_sensor_def("data_availability").evaluate_tick(context)
     assert data.cursor
     assert datetime.fromisoformat(data.cursor)

@@ -10,6 +10,7 @@ from analytics_platform.channels.base import Channel, Outcome
 from analytics_platform.defs import followups
 from analytics_platform.defs import owner as owners
 from analytics_platform.defs.liveness import end_dead_runs
+from analytics_platform.defs.sight import Memory
 from analytics_platform.reports.feed_daily import FeedDaily
 from analytics_platform.settings import Settings
 from analytics_platform.state.runs import Status
@@ -217,3 +218,19 @@ def test_a_messenger_that_never_was_does_not_hold_the_app_report(bench: Bench) -
     assert "message_actions" not in str(
         bench.desk.sight(MORNING).gate(all_reports()["app_daily"], Period(FIRST, FIRST))
     )
+
+
+def test_a_look_that_found_nothing_is_repeated_only_after_a_change(bench: Bench) -> None:
+    bench.work(MORNING)
+    now, memory = later(bench), Memory()
+
+    def look(moment: datetime) -> list[dg.RunRequest]:
+        return followups.correction_requests(bench.desk, bench.instance, moment, None, memory=memory)[0]
+
+    assert look(now) == []
+    assert memory.settled
+    more_events(bench, LAST, 400)
+    [compute] = look(now)
+    assert memory.settled is None
+    bench.run(compute)
+    assert [r.job_name for r in look(now + timedelta(hours=1))] == ["report_correction"]

@@ -151,6 +151,7 @@ CASES: Mapping[str, Questions] = {
     "post_day": lambda: [app_queries.post_day(day, ZONE, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "hourly_counts": _hourly_counts,
     "last_event": _last_event,
+    "last_changes": lambda: [compose("last_changes")],
     "slices": _slices,
     "stored_totals": lambda: [facts.stored_totals(day, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "user_day": _user_day,

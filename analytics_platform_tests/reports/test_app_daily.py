@@ -217,14 +217,16 @@ def dark_ios() -> AppFrame:
 def test_what_stands_out_comes_first_and_its_figures_are_marked() -> None:
     lines = said(dark_ios()).splitlines()
     assert lines[1] == (
-        "What stands out: App DAU = 14,584, 28% below a usual Friday (20,255); 100% of the difference is OS iOS."
+        "What stands out: App DAU = 14,584, 28% below a usual Friday (expected 20,255); "
+        "100% of the difference is OS iOS."
     )
     assert "▼: outside the usual range" in lines
     assert "1. DAU = 14,584 ▼ (-28.00%, -28.00%)" in lines
     assert "7. CTR = 20.66% (0.00%, 0.00%)" in lines
     russian = said(dark_ios(), "ru").splitlines()
     assert russian[1] == (
-        "Главное: DAU приложения = 14 584, на 28 % ниже, чем обычно в пятницу (20 255); 100 % разницы — ОС iOS."
+        "Главное: DAU приложения = 14 584, на 28 % ниже, чем обычно в пятницу (ожидалось 20 255); "
+        "100 % разницы — ОС iOS."
     )
 
 
@@ -245,12 +247,13 @@ def test_a_sentence_for_every_figure_and_kind_of_slice() -> None:
             assert sentence.endswith(").")
     up = Move(Slice(Service.FEED, "country", "other"), "new_users", 620.0, 120.4, 4.15, 9.0, True)
     english = app_figures.stands_out_sentence(frame(), StandOut(up), Language("en"))
-    assert english == "Feed new users, the other countries = 620, 415% above a usual Friday (120)."
+    assert english == "Feed new users, the other countries = 620, 415% above a usual Friday (expected 120)."
     carrier = Slice(Service.FEED, "source", "unknown")
     slide = Move(FEED, "ctr", 0.1794, 0.2066, -0.1317, -8.0, True)
     russian = app_figures.stands_out_sentence(frame(), StandOut(slide, carrier, 0.836), Language("ru"))
     assert re.sub("[\xa0\u202f]", " ", russian) == (
-        "CTR ленты = 17,94 %, на 13,2 % ниже, чем обычно в пятницу (20,66 %); 84 % разницы — источник неизвестно."
+        "CTR ленты = 17,94 %, на 13,2 % ниже, чем обычно в пятницу (ожидалось 20,66 %); "
+        "84 % разницы — источник неизвестно."
     )
 
 
