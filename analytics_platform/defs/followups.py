@@ -20,7 +20,7 @@ from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.reports import data_moment
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.schedules import METRICS_JOB
-from analytics_platform.defs.sight import Desk, HomeSight, Memory
+from analytics_platform.defs.sight import Computed, Desk, HomeSight, Memory
 from analytics_platform.language import Language
 from analytics_platform.queries import compose
 from analytics_platform.reports import notices
@@ -76,7 +76,9 @@ def correction_requests(
     changes = row["loaded_at"], row["computed_at"]
     if memory and memory.settled == changes:
         return [], [], moment.isoformat()
-    pending = isinstance(changes[1], datetime) and moment < changes[1].replace(tzinfo=UTC) + _QUIET
+    computed = changes[1].replace(tzinfo=UTC) if isinstance(changes[1], datetime) else None
+    pending = computed is not None and computed <= moment < computed + _QUIET
+    known = Computed(desk.warehouse, desk.settings.start_date, max(e.period.last for _, e in looked_at))
     sight.prefetch(min(e.period.first for _, e in looked_at), max(e.period.last for _, e in looked_at))
     for report, entry in looked_at:
         try:
@@ -85,10 +87,10 @@ def correction_requests(
                 if not computing(instance, (*busy, *requests)):
                     requests.append(compute_request(days[0], days[-1], moment))
             elif entry.status is Status.FAILED or (entry.status is Status.PRELIMINARY and not entry.numbers):
-                _revive(desk, sight, report, entry, moment)
-            elif computed := to_correct(desk, report, entry, moment):
+                _revive(desk, sight, known, report, entry)
+            elif moved_at := to_correct(desk, known, report, entry, moment):
                 # An hour is enough for another try of one that did not get through; the ledger sees to the rest.
-                key = f"correction/{report.name}/{entry.period.last}@{computed.isoformat()}#{moment:%dT%H}"
+                key = f"correction/{report.name}/{entry.period.last}@{moved_at.isoformat()}#{moment:%dT%H}"
                 config = correction_config(report, entry.period)
                 requests.append(dg.RunRequest(run_key=key, job_name=CORRECTION_JOB, run_config=config))
         except Exception as error:  # noqa: BLE001 - one report's error never stops another's; it reaches the owner
@@ -115,11 +117,11 @@ def compute_request(first: date, last: date, moment: datetime) -> dg.RunRequest:
     return dg.RunRequest(run_key=key, job_name=METRICS_JOB, tags=span)
 
 
-def _revive(desk: Desk, sight: HomeSight, report: Report[Any], entry: Entry, moment: datetime) -> None:
+def _revive(desk: Desk, sight: HomeSight, known: Computed, report: Report[Any], entry: Entry) -> None:
     """A period given up, or of which a digest said that there is nothing, is due again when its data has come."""
-    computed = data_moment(report, desk.warehouse, entry.period, desk.settings)
+    computed = data_moment(report, known, entry.period, desk.settings)
     if computed and computed > entry.updated_at and not sight.gate(report, entry.period).missing:
-        desk.ledgers.runs.reset(report.name, entry.period.last, moment)
+        desk.ledgers.runs.reset(report.name, entry.period.last, sight.now)
 
 
 def watched(desk: Desk, moment: datetime) -> list[tuple[Report[Any], Entry]]:
@@ -136,9 +138,9 @@ def watched(desk: Desk, moment: datetime) -> list[tuple[Report[Any], Entry]]:
     ]
 
 
-def to_correct(desk: Desk, report: Report[Any], entry: Entry, moment: datetime) -> datetime | None:
+def to_correct(desk: Desk, known: Computed, report: Report[Any], entry: Entry, moment: datetime) -> datetime | None:
     """When the figures were computed that differ from the delivered ones; None when nothing is to be corrected yet."""
-    computed = data_moment(report, desk.warehouse, entry.period, desk.settings)
+    computed = data_moment(report, known, entry.period, desk.settings)
     if computed is None or entry.numbers_at is None or computed <= entry.numbers_at:
         return None
     if moment < computed + _QUIET:

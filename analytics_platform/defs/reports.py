@@ -6,8 +6,8 @@ Does not: what a report says (`reports/`), how it is sent (`channels/`), when (`
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -24,6 +24,7 @@ from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.shown import markdown, picture
 from analytics_platform.language import Language
 from analytics_platform.messages import Message, Text
+from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.reports.base import NothingToReportError, Rendering, Report
 from analytics_platform.reports.notices import as_json, preliminary
 from analytics_platform.settings import Settings
@@ -72,7 +73,15 @@ def read(report: Report[Any], warehouse: Warehouse, period: Period, settings: Se
             raise dg.Failure(str(nothing), allow_retries=False) from None
 
 
-def data_moment(report: Report[Any], warehouse: Warehouse, period: Period, settings: Settings) -> datetime | None:
+class Ledgered(Protocol):
+    """What knows when days were computed: a warehouse, or what a look has asked it before."""
+
+    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
+        """See `warehouses.base.Warehouse`."""
+        ...
+
+
+def data_moment(report: Report[Any], warehouse: Ledgered, period: Period, settings: Settings) -> datetime | None:
     """When the youngest of the figures behind the report was computed, aware, UTC.
 
     Those of the period; of all days since START_DATE when the report reads its whole history: a day computed later may

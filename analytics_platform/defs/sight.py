@@ -15,6 +15,7 @@ from analytics_platform.availability import Answer, HourlyCounts
 from analytics_platform.cadence import Period
 from analytics_platform.defs.metrics import TABLES
 from analytics_platform.defs.resources import Ledgers
+from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.metrics.windows import days
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
@@ -59,6 +60,22 @@ def rules_of(settings: Settings) -> Rules:
         timedelta(hours=settings.late_after_hours),
         settings.backlog_limit,
     )
+
+
+@dataclass
+class Computed:
+    """When the days of first..last were computed, each table asked once: it costs the same for one day as for all."""
+
+    warehouse: Warehouse
+    first: date
+    last: date
+    _found: dict[str, Mapping[date, datetime]] = field(default_factory=dict)
+
+    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
+        """As the warehouse's, for days within first..last."""
+        if table.name not in self._found:
+            self._found[table.name] = self.warehouse.computed_at(table, self.first, self.last)
+        return {day: moment for day, moment in self._found[table.name].items() if first <= day <= last}
 
 
 @dataclass(frozen=True)
