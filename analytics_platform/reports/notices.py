@@ -73,11 +73,11 @@ def correction(
 
 
 def digest(report: Report[Any], figures: Sequence[tuple[Period, Sequence[Number] | str]], language: Language) -> Text:
-    """The missed periods in one text: the headline figures of each, or the sentence why there are none."""
+    """The missed periods in one text: the headline figures of each, or that there are none."""
     rows = [
         {
             "period": period,
-            "why": numbers if isinstance(numbers, str) else "",
+            "why": language.say("no data") if isinstance(numbers, str) else "",
             "figures": []
             if isinstance(numbers, str)
             else [f"{language.say(n.name)} {shown(n, language)}" for n in numbers[:4]],
