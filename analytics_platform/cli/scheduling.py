@@ -41,7 +41,7 @@ def schedule(
     if at and not test:
         raise typer.BadParameter("--at goes with --test")
     context = begin(home)
-    context.warehouse()
+    _check(context)
     if test:
         moment = at.replace(tzinfo=context.settings.zone) if at else None
         rows = [_shown(context, decision) for decision in _decisions(context, moment)]
@@ -55,14 +55,19 @@ def schedule(
     _pass(context)
 
 
+def _check(context: Context) -> None:
+    """Raise SettingsError when REPORTS or REPORT_OWNERS names a report that there is not."""
+    from analytics_platform.definitions import check_reports
+
+    check_reports(context.settings, all_reports())
+
+
 def _decisions(context: Context, moment: datetime | None) -> "list[Decision]":
     from analytics_platform.agenda import decide
-    from analytics_platform.definitions import check_reports
     from analytics_platform.defs.claims import now
     from analytics_platform.defs.resources import ledgers_of
     from analytics_platform.defs.sight import HomeSight, rules_of
 
-    check_reports(context.settings, all_reports())
     moment = moment or now()
     runs = ledgers_of(context.home, context.settings).runs
     sight = HomeSight(runs, context.warehouse(), context.settings, moment)
@@ -163,6 +168,7 @@ def health(
     Example: `analytics-platform health --json`
     """
     context = begin(home)
+    _check(context)
     from analytics_platform.defs.claims import now
     from analytics_platform.defs.health import examine
     from analytics_platform.defs.owner import close_recovered, tell

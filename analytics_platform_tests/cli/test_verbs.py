@@ -247,3 +247,23 @@ def test_serve_becomes_dagster_over_the_home(run: Run, home: Path, monkeypatch: 
     [(program, words, environment)] = became
     assert (program, words[1:3], words[-4:]) == (sys.executable, ["-m", "dagster"], ["-h", "127.0.0.1", "-p", "3456"])
     assert (environment["DAGSTER_HOME"], environment["ANALYTICS_PLATFORM_HOME"]) == (str(home / "dagster"), str(home))
+
+
+@pytest.mark.parametrize("verb", [("schedule",), ("schedule", "--test"), ("health",)], ids=" ".join)
+def test_a_report_that_there_is_not_is_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("REPORTS", "feed_daily,weekly_sales")
+    done = run(*verb, "--home", tmp_path / "home")
+    assert (done.code, done.out) == (1, "")
+    assert "REPORTS: there is no report 'weekly_sales'; there are app_daily, feed_daily" in done.err
+
+
+def test_both_names_of_a_report_are_known_everywhere(run: Run, home: Path) -> None:
+    assert run("report", "feed_daily", "--date", LAST, "--dry-run", "--home", home).code == 0
+    assert (home / "preview" / "feed_daily" / str(LAST) / "01-text.txt").exists()
+    assert run("report", "feed", "--date", LAST, "--home", home).code == 0
+    assert (
+        run("reports", "history", "feed", "--home", home).out
+        == run("reports", "history", "feed_daily", "--home", home).out
+    )
