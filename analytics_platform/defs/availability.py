@@ -6,7 +6,7 @@ judging data (`availability.py`), sending.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Reports = Mapping[str, Report[Any]]
 
 SENSOR = "data_availability"
+# How long a late period may be on its way before its owner hears of it.
+_PATIENCE = timedelta(minutes=10)
 
 
 @dataclass
@@ -104,7 +106,9 @@ def _note(report: Report[Any], decision: Decision, ledgers: Ledgers, problems: "
         ledgers.runs.expect(report.name, decision.period, Status.READY, decision.missing, moment)
     if decision.late and decision.action not in (Action.SEND, Action.NOTHING):
         known = ledgers.runs.entry(report.name, decision.period.last)
-        if known and known.late_told_at is None:  # once a period, however the reason changes
+        # After an outage what is late is done in a minute, unless it is its data that is late.
+        hopeless = known and (decision.missing or moment >= known.created_at + _PATIENCE)
+        if known and hopeless and known.late_told_at is None:  # once a period, however the reason changes
             problems.record(subject_of(report.name, decision.period), "late", decision.reason, report.name)
             ledgers.runs.told_late(report.name, decision.period.last, moment)
 

@@ -20,6 +20,8 @@ from analytics_platform.settings import Settings
 
 # The daemon writes its heartbeat every 30 s; sensors tick every minute.
 _DAEMON_SILENT = timedelta(minutes=5)
+# How long the scheduler is given to do something about a period before it is called missing.
+PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,15 @@ def unseen(
     known = {p.subject for p in ledgers.problems.open()}
     for name in settings.reports:
         finding = _report(reports[name], settings, ledgers, now)
-        if not finding.well and finding.subject not in known:
+        if not finding.well and finding.subject not in known and not _touched(reports[name], settings, ledgers, now):
             yield finding.subject, finding.says, name
+
+
+def _touched(report: Report[Any], settings: Settings, ledgers: Ledgers, now: datetime) -> bool:
+    """Whether something has just been done about the period: it was reset, asked for, begun."""
+    period = last_complete(report.cadence, now.astimezone(settings.zone).date())
+    entry = ledgers.runs.entry(report.name, period.last)
+    return entry is not None and now < entry.updated_at + PATIENCE
 
 
 def _daemon(instance: dg.DagsterInstance, now: datetime) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from analytics_platform.agenda import SETTLED
 from analytics_platform.channels.base import Channel, ChannelError
 from analytics_platform.defs.availability import subject_of
 from analytics_platform.defs.claims import SUBJECT, now
-from analytics_platform.defs.health import unseen
+from analytics_platform.defs.health import PATIENCE, unseen
 from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.resources import Ledgers, owner_channel
 from analytics_platform.language import Language
@@ -162,6 +162,8 @@ def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers: Ledgers) -> dg.SensorDefinition:
     """Every minute: failed runs and missing reports become problems, owners get one digest, the heartbeat goes out."""
 
+    begun = now()
+
     @dg.sensor(
         name=SENSOR,
         minimum_interval_seconds=60,
@@ -176,7 +178,9 @@ def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers
         instance = instance_of(context)
         seen = collect_failures(instance, settings, ledgers, since)
         close_recovered(instance, ledgers, moment)
-        for subject, text, report in unseen(reports, settings, ledgers, moment):
+        # After a start the scheduler catches up first: what it is about to send is not missing.
+        patient = moment >= begun + PATIENCE
+        for subject, text, report in unseen(reports, settings, ledgers, moment) if patient else ():
             ledgers.problems.record(subject, "missing", text, moment, report=report)
         told = tell(settings, ledgers, moment) if settings.owners or settings.report_owners else Told(())
         lines = [*told.lines, *([silent] if silent else [])]

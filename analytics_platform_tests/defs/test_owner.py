@@ -8,12 +8,14 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from analytics_platform.cadence import Period
 from analytics_platform.channels.base import Channel
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import owner
 from analytics_platform.defs.health import examine, unseen
 from analytics_platform.defs.schedules import METRICS_JOB
 from analytics_platform.reports import all_reports
+from analytics_platform.state.runs import Status
 from analytics_platform_tests.defs.conftest import FIRST, LAST, Place
 from analytics_platform_tests.defs.test_runs import Altered
 from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench
@@ -162,6 +164,10 @@ def test_a_day_without_the_expected_report_is_told_though_nothing_failed(bench: 
         assert [subject for subject, _, _ in found] == expected
     [(subject, text, report)] = found
     assert text.startswith(f"{LAST + timedelta(days=1)} was due 4 h ago and is not out")
+    soon = MORNING + timedelta(days=1, hours=4)
+    period = Period(LAST + timedelta(days=1), LAST + timedelta(days=1))
+    bench.ledgers.runs.expect("feed_daily", period, Status.READY, "", soon - timedelta(minutes=5))
+    assert list(unseen(all_reports(), bench.settings, bench.ledgers, soon)) == [], "it has just been asked for"
     bench.ledgers.problems.record(subject, "missing", text, MORNING, report=report)
     assert list(unseen(all_reports(), bench.settings, bench.ledgers, MORNING + timedelta(days=1, hours=5))) == []
 

@@ -220,6 +220,23 @@ def test_a_messenger_that_never_was_does_not_hold_the_app_report(bench: Bench) -
     )
 
 
+def test_after_an_outage_nobody_is_told_of_what_is_sent_a_minute_later(bench: Bench) -> None:
+    bench.work(MORNING + timedelta(hours=6))
+    assert bench.ledgers.problems.open() == []
+    assert len(bench.channel.sent) == 1
+
+
+def test_what_is_still_on_its_way_long_after_is_told(bench: Bench) -> None:
+    noon = MORNING + timedelta(hours=6)
+    bench.tick(noon)
+    assert bench.ledgers.problems.open() == []
+    bench.tick(noon + timedelta(minutes=11))
+    bench.tick(noon + timedelta(minutes=12))
+    [late] = bench.ledgers.problems.open()
+    assert (late.kind, late.times) == ("late", 1)
+    assert "to be computed first" in late.text
+
+
 def test_a_look_that_found_nothing_is_repeated_only_after_a_change(bench: Bench) -> None:
     bench.work(MORNING)
     now, memory = later(bench), Memory()
