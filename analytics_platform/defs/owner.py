@@ -29,6 +29,8 @@ from analytics_platform.state.runs import Status
 SENSOR = "tell_owner"
 # A sensor's tick may last a minute, and other sensors wait for it.
 _TELLING_SECONDS = 30.0
+# How long problems that are over are kept.
+_REMEMBERED = timedelta(days=90)
 # How a run says that another one is at its report.
 _TAKEN = "is being made by run"
 ChannelOf = Callable[[str, Settings], Channel]
@@ -183,9 +185,9 @@ def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers
         for subject, text, report in unseen(reports, settings, ledgers, moment) if patient else ():
             ledgers.problems.record(subject, "missing", text, moment, report=report)
         told = tell(settings, ledgers, moment) if settings.owners or settings.report_owners else Told(())
+        if moment.minute == 0:
+            ledgers.problems.forget(moment - _REMEMBERED)
         lines = [*told.lines, *([silent] if silent else [])]
-        for line in lines:
-            context.log.info(line)
         return dg.SensorResult(skip_reason="; ".join(lines) or "nothing new", cursor=seen.isoformat())
 
     return tell_owner
