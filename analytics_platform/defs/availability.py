@@ -41,6 +41,10 @@ SENSOR = "data_availability"
 _PATIENCE = timedelta(minutes=10)
 
 
+class SchedulingError(Exception):
+    """The look at one or more reports failed. One sentence for each."""
+
+
 @dataclass
 class Look:
     """One look over all reports: what is to be started, what there is to say."""
@@ -232,9 +236,10 @@ def availability_sensor(
         instance = instance_of(context)
         desk = Desk(reports, settings, ledgers, warehouse())
         found = look(desk, instance, moment, memory)
-        corrections, errors, cursor = correction_requests(
-            desk, instance, moment, context.cursor, found.requests, memory=memory
-        )
+        # Both in ISO form and UTC, so the later is the greater; a red tick keeps no cursor.
+        looked = max(context.cursor, memory.looked or "") if context.cursor else None
+        corrections, errors, cursor = correction_requests(desk, instance, moment, looked, found.requests, memory=memory)
+        memory.looked = cursor
         requests = [*found.requests, *corrections]
         lines = [*found.errors, *errors, *found.lines]
         if requests:
@@ -242,6 +247,9 @@ def availability_sensor(
             for line in lines:
                 context.log.info(line)
             return dg.SensorResult(run_requests=requests, cursor=cursor)
+        if found.errors or errors:
+            # Red, and nothing is lost: the problems are recorded, and no run waits to be asked for.
+            raise SchedulingError("; ".join(lines))
         return dg.SensorResult(skip_reason="; ".join(lines) or "no report is scheduled (REPORTS)", cursor=cursor)
 
     return data_availability

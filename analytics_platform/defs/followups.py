@@ -68,6 +68,7 @@ def correction_requests(
         return [], [], cursor
     requests: list[dg.RunRequest] = []
     errors: list[str] = []
+    failed: set[str] = set()
     sight = desk.sight(moment)
     looked_at = watched(desk, moment)
     if not looked_at:
@@ -95,11 +96,19 @@ def correction_requests(
                 requests.append(dg.RunRequest(run_key=key, job_name=CORRECTION_JOB, run_config=config))
         except Exception as error:  # noqa: BLE001 - one report's error never stops another's; it reaches the owner
             text = f"looking for corrections: {type(error).__name__}: {error}"
-            desk.ledgers.problems.record(f"report {report.name}", "tick", text, moment, report=report.name)
+            # A subject of its own: the minutely look at the same report is well and would close it.
+            desk.ledgers.problems.record(_subject(report), "tick", text, moment, report=report.name)
             errors.append(f"{report.name}: {text}")
+            failed.add(report.name)
+    for report in {r.name: r for r, _ in looked_at if r.name not in failed}.values():
+        desk.ledgers.problems.resolve(_subject(report), moment, "the look went through", kind="tick")
     if memory:
         memory.settled = None if requests or errors or pending else changes
     return requests, errors, moment.isoformat()
+
+
+def _subject(report: Report[Any]) -> str:
+    return f"corrections {report.name}"
 
 
 def computing(instance: dg.DagsterInstance, asked: Sequence[dg.RunRequest] = ()) -> str:

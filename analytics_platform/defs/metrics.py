@@ -20,6 +20,7 @@ from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.partitions import days_of
 from analytics_platform.defs.resources import Progress
 from analytics_platform.defs.shown import column_schema, day_metadata, markdown, preview
+from analytics_platform.defs.tables import need, table_asset
 from analytics_platform.metrics import facts, slices
 from analytics_platform.metrics.catalog import Metric
 from analytics_platform.metrics.dimensions import TOTAL, Dimension
@@ -200,45 +201,17 @@ def metric_assets(
             ]
         )
 
-    @dg.asset(
-        key=FEED_FRAME,
-        deps=[DAILY_SLICES],
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        group_name="feed",
-        kinds={"duckdb", "table"},
-        pool="duckdb",
-        description="The news feed's day: DAU (distinct users with a feed event), views, likes, CTR = likes / views.",
-        metadata=column_schema(FEED_DAILY),
+    feed_daily = table_asset(
+        FEED_FRAME,
+        FEED_DAILY,
+        partitions,
+        group="feed",
+        reads=((slice_table, DAILY_SLICES),),
+        statement=lambda day, _: (compose("feed_daily", {"event_date": day}), None),
+        preview=lambda last: compose("feed_frame", {"first_day": last - timedelta(days=7), "last_day": last}),
+        about="The news feed's day: DAU (distinct users with a feed event), views, likes, CTR = likes / views.",
     )
-    def feed_daily(
-        context: dg.AssetExecutionContext,
-        alive: dg.ResourceParam[Alive],
-        warehouse: dg.ResourceParam[Warehouse],
-        settings: dg.ResourceParam[Settings],
-        progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult:
-        days = days_of(context)
-        with retried_when_transient(settings.retry_pause_seconds):
-            for done, day in enumerate(days, start=1):
-                need(warehouse, slice_table, DAILY_SLICES, day)
-                query = compose("feed_daily", {"event_date": day})
-                rows = warehouse.replace_day(FEED_DAILY, day, query)
-                context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
-                progress.step("frames/feed_daily", done, len(days))
-            frame = warehouse.rows(
-                compose("feed_frame", {"first_day": days[-1] - timedelta(days=7), "last_day": days[-1]})
-            )
-        return dg.MaterializeResult(metadata={"preview": dg.MetadataValue.md(markdown(frame))})
-
     return [user_day, daily_slices, feed_daily]
-
-
-def need(warehouse: Warehouse, table: ResultTable, key: dg.AssetKey, day: date) -> None:
-    """Raise dg.Failure when the day is not in the table: computed from nothing, it would read as a day of zeros."""
-    if day not in warehouse.computed_days(table, day, day):
-        name = key.to_user_string()
-        raise dg.Failure(f"{name} of {day} has not been computed: materialise it first.", allow_retries=False)
 
 
 def _overview(rows: Sequence[Row]) -> list[Row]:

@@ -40,6 +40,7 @@ class Memory:
     since: datetime | None = None
     # The last changes of the warehouse as of a look at delivered periods that left nothing to be done.
     settled: tuple[object, object] | None = None
+    looked: str | None = None  # the moment of the last look at delivered periods
 
     def forget_old(self, now: datetime) -> None:
         """Begin anew after an hour."""

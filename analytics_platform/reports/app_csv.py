@@ -9,24 +9,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from analytics_platform.language import Language
+from analytics_platform.metrics.app import METRICS
 from analytics_platform.metrics.frames import ratio
 
-COLUMNS = (
-    "service",
-    "dimension",
-    "dimension_value",
-    "date",
-    "dau",
-    "actions",
-    "actions_per_user",
-    "views",
-    "likes",
-    "ctr",
-    "active_posts",
-    "actions_per_post",
-    "new_users",
-    "new_posts",
-)
+COLUMNS = ("service", "dimension", "dimension_value", "date", *METRICS)
 # What makes a spreadsheet take a text for a formula, and their full-width twins.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 

@@ -7,7 +7,7 @@ A claim is exclusive: one transaction reads the row under its lock and writes it
 of its process, or by its lease; hosts that share a database therefore need clocks that agree to within the lease.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -253,26 +253,6 @@ class RunLedger:
             return rows.store(stored, fresh, "")
 
     # ---------------------------------------------------- after and around delivery
-
-    def settled_by_digest(
-        self, report: str, periods: Sequence[Period], reason: str, now: datetime, *, owner: Owner | None = None
-    ) -> None:
-        """Readers got one digest for all these periods: delivered, in one transaction.
-
-        Periods that readers have already stay as they are. Running ones become delivered when the claim is `owner`'s;
-        TakenError, and nothing changes, when it is another's.
-        """
-        now = utc(now)
-        run_id = owner.run_id if owner else ""
-        with self._rows(write=True) as rows:
-            for period in sorted(periods, key=lambda p: p.last):
-                fresh = Entry(report, period, Status.DELIVERED, now, now, reason, finished_at=now)
-                stored, added = rows.find_or_add(fresh, run_id)
-                if added or stored.settled:
-                    continue
-                if stored.status is Status.RUNNING and stored.owner != owner:
-                    raise TakenError(stored)
-                rows.store(stored, _freed(stored, Status.DELIVERED, reason, now), run_id)
 
     def corrected(
         self, was: Entry, numbers: Iterable[Mapping[str, Any]], numbers_at: datetime | None, now: datetime

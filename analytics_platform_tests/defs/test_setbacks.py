@@ -6,8 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from analytics_platform.cadence import Cadence
 from analytics_platform.channels.base import Channel, Outcome
-from analytics_platform.defs import followups
+from analytics_platform.defs import availability, followups
 from analytics_platform.defs import owner as owners
 from analytics_platform.defs.liveness import end_dead_runs
 from analytics_platform.defs.sight import Memory
@@ -69,6 +70,26 @@ def test_one_reports_error_in_the_look_for_corrections_stops_nobody(bench: Bench
     assert [r.job_name for r in requests] == ["report_correction"]
     assert errors == ["feed_daily: looking for corrections: ZeroDivisionError: bad figure"]
     assert cursor == now.isoformat()
+    # The minutely look at the report is well, and must not give the all-clear for this.
+    availability.look(bench.desk, bench.instance, MORNING)
+    [problem] = bench.ledgers.problems.open()
+    assert (problem.subject, problem.owner_of) == ("corrections feed_daily", "feed_daily")
+    followups.correction_requests(bench.desk, bench.instance, now, None)
+    assert bench.ledgers.problems.open() == []
+
+
+def test_a_tick_with_an_error_is_red(bench: Bench) -> None:
+    class Broken(FeedDaily):
+        @property
+        def cadence(self) -> Cadence:  # type: ignore[override]
+            raise ZeroDivisionError("bad calendar")
+
+    reports = {"feed_daily": Broken()}
+    sensor = availability.availability_sensor(bench.settings, reports, bench.ledgers, [], lambda: bench.place.warehouse)
+    with pytest.raises(availability.SchedulingError, match="feed_daily: ZeroDivisionError: bad calendar"):
+        sensor.evaluate_tick(dg.build_sensor_context(instance=bench.instance))
+    [problem] = bench.ledgers.problems.open()
+    assert problem.kind == "tick"
 
 
 def test_of_two_schedulers_one_corrects(bench: Bench) -> None:

@@ -319,27 +319,7 @@ def test_a_live_claim_is_reset_only_by_force(ledger: RunLedger) -> None:
         ledger.delivering("feed", END, ABC, NOW + MINUTE)
 
 
-# -------------------------------------------------- digests, corrections, lateness
-
-
-def test_a_digest_settles_all_its_periods_or_none(ledger: RunLedger) -> None:
-    days = [Period(date(2026, 11, day), date(2026, 11, day)) for day in range(16, 21)]
-    claim(ledger)
-    with pytest.raises(TakenError):
-        ledger.settled_by_digest("feed", days, "told in the digest", NOW)
-    assert [e.period for e in ledger.entries()] == [DAY]
-
-    ledger.expect("feed", days[0], Status.WAITING, "no data", NOW)
-    ledger.settled_by_digest("feed", days, "told in the digest", NOW + MINUTE, owner=ABC)
-
-    settled = ledger.entries("feed")
-    assert [(e.status, e.reason, e.owner, e.finished_at) for e in settled] == [
-        (Status.DELIVERED, "told in the digest", None, NOW + MINUTE)
-    ] * 5
-    assert [e.period for e in settled] == days[::-1]
-    ledger.settled_by_digest("feed", days, "another digest", NOW + 2 * MINUTE)
-    assert ledger.entries("feed") == settled
-    assert statuses(ledger) == [("running", "", "abc"), ("delivered", "told in the digest", "abc")]
+# ----------------------------------------------------------- corrections, lateness
 
 
 def test_corrections_looks_and_lateness_are_noted(ledger: RunLedger) -> None:
