@@ -14,12 +14,14 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
     String,
     Table,
+    Time,
     TypeDecorator,
 )
 
@@ -103,6 +105,10 @@ PERIODS = Table(
     Column("corrected_at", Moment),
     Column("numbers_at", Moment),
     Column("late_told_at", Moment),
+    Column("round", Integer, nullable=False, server_default="1"),
+    Column("delivery", String),  # this and the two below: what readers are being sent; all or none
+    Column("becomes", String),
+    Column("becomes_reason", Words),
     Index(None, "status"),
 )
 
@@ -137,4 +143,86 @@ PROBLEMS = Table(
     _column("resolution", Words),
     Column("recovery_told_at", Moment),
     Index(None, "subject"),
+)
+
+# One row a delivery, recipient and piece. `period` is what of the topic: a day, a correction of it, a moment.
+PARTS = Table(
+    "delivery_parts",
+    METADATA,
+    _column("id", Integer, key=True),
+    _column("topic", String),
+    _column("period", String),
+    _column("channel", String),
+    _column("address", Words),
+    _column("thread", String),
+    _column("part", Words),
+    _column("place", Integer),
+    _column("language", String),
+    _column("digest", String),
+    _column("repeatable", Boolean),
+    _column("state", String),
+    _column("doubtful", Boolean),
+    _column("attempts", Integer),
+    _column("message_ids", JSON),
+    _column("file_ids", JSON),
+    _column("error", Words),
+    _column("created_at", Moment),
+    _column("updated_at", Moment),
+    Column("sent_at", Moment),
+    Column("next_at", Moment),
+    _column("try_until", Moment),
+    Column("run_id", String),  # this and the four below: whose try it is; all or none
+    Column("host", String),
+    Column("pid", Integer),
+    Column("lock", Words),
+    Column("lease_until", Moment),
+    Index("uq_delivery_parts_piece", "topic", "period", "channel", "address", "thread", "part", unique=True),
+    Index(None, "state"),
+    Index(None, "channel", "address"),
+    Index(None, "created_at"),
+)
+
+SUBSCRIBERS = Table(
+    "subscribers",
+    METADATA,
+    _column("id", Integer, key=True),
+    _column("channel", String),
+    _column("address", Words),
+    _column("thread", String),
+    _column("kind", String),
+    _column("name", Words),
+    _column("language", String),
+    _column("zone", String),
+    Column("quiet_from", Time),
+    Column("quiet_until", Time),
+    _column("configured", Words),
+    _column("token", String),
+    _column("created_at", Moment),
+    Column("paused_at", Moment),
+    _column("paused_reason", Words),
+    _column("paused_by", String),
+    Index("uq_subscribers_recipient", "channel", "address", "thread", unique=True),
+    Index("uq_subscribers_token", "token", unique=True),
+)
+
+SUBSCRIPTIONS = Table(
+    "subscriptions",
+    METADATA,
+    Column(
+        "subscriber_id",
+        Integer,
+        ForeignKey("subscribers.id", ondelete="CASCADE", name="fk_subscriptions_subscribers"),
+        primary_key=True,
+    ),
+    _column("topic", String, key=True),
+    _column("silent", Boolean),
+)
+
+# When messages were or will be sent, by limit (a bot, a chat): what keeps several processes to one pace.
+SLOTS = Table(
+    "sending_slots",
+    METADATA,
+    _column("bucket", String, key=True),
+    _column("taken", JSON),
+    _column("free_at", Moment),
 )
