@@ -117,7 +117,7 @@ def decide(report: Report[Any], sight: Sight, rules: Rules, now: datetime) -> De
             continue
         if not coming.due or entry is None or not _is_over(entry, rules):
             break
-        if entry.status not in SETTLED:
+        if entry.status is Status.FAILED or entry.status is Status.READY:
             given_up.append(entry)
         settled = coming.period.last
     base = Decision(
@@ -224,7 +224,7 @@ def _first(cadence: Cadence, rules: Rules, today: date) -> Period:
 
 def _is_over(entry: Entry, rules: Rules) -> bool:
     """Whether nothing more is done for that period by itself."""
-    if entry.status in SETTLED:
+    if entry.status in (*SETTLED, Status.SENDING):
         return True
     if entry.status is Status.FAILED and entry.delivering:
         return True

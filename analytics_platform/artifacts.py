@@ -1,4 +1,4 @@
-"""Rendered charts and reports, kept by report and period, so that a delivery can be repeated without rendering again.
+"""Rendered charts and reports, kept by report, period and language: a delivery is repeated without rendering again.
 
 Belongs here: where files lie and how a set of messages is written and read back. Does not: rendering, sending.
 """
@@ -24,44 +24,50 @@ class ArtifactError(Exception):
 
 @dataclass(frozen=True)
 class Artifacts:
-    """A folder `root/<report>/<day>/` per report and period. Every write replaces whole files or folders."""
+    """A folder `root/<report>/<period>/<language>/` each. Every write replaces whole files or folders.
+
+    `period` is a day or another name without separators; without a `language`: what is the same in all of them.
+    """
 
     root: Path
 
-    def folder(self, report: str, day: date) -> Path:
-        """Where that report's files of that day are."""
-        return self.root / report / day.isoformat()
+    def folder(self, report: str, period: date | str, language: str = "") -> Path:
+        """Where those files are. ValueError for names that would lead elsewhere."""
+        names = (report, str(period), language)
+        if any("/" in name or name.startswith(".") for name in names) or not all(names[:2]):
+            raise ValueError(f"{names} do not name a folder")
+        return self.root.joinpath(*filter(None, names))
 
-    def save(self, report: str, day: date, filename: str, content: bytes) -> Path:
+    def save(self, report: str, period: date | str, filename: str, content: bytes, language: str = "") -> Path:
         """Write one file, replacing it in one step; its path."""
-        path = self.folder(report, day) / filename
+        path = self.folder(report, period, language) / filename
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{filename}.{uuid4().hex[:8]}")
         draft.write_bytes(content)
         draft.replace(path)
         return path
 
-    def load(self, report: str, day: date, filename: str) -> bytes:
+    def load(self, report: str, period: date | str, filename: str, language: str = "") -> bytes:
         """The content of one file. Raises ArtifactError when it was never rendered."""
-        path = self.folder(report, day) / filename
+        path = self.folder(report, period, language) / filename
         if not path.is_file():
-            raise ArtifactError(f"{report} of {day} has no {filename}; materialise its chart first")
+            raise ArtifactError(f"{report} of {period} has no {filename}; materialise its chart first")
         return path.read_bytes()
 
-    def save_drawn(self, report: str, day: date, drawn: Mapping[str, bytes]) -> dict[str, Path]:
+    def save_drawn(self, report: str, period: date | str, drawn: Mapping[str, bytes], language: str) -> dict[str, Path]:
         """Write charts and tables, each in one step, and their order; the paths by name."""
-        paths = {name: self.save(report, day, name, content) for name, content in drawn.items()}
-        self.save(report, day, _DRAWN, json.dumps(list(drawn), ensure_ascii=False).encode())
+        paths = {name: self.save(report, period, name, content, language) for name, content in drawn.items()}
+        self.save(report, period, _DRAWN, json.dumps(list(drawn), ensure_ascii=False).encode(), language)
         return paths
 
-    def load_drawn(self, report: str, day: date) -> dict[str, bytes]:
+    def load_drawn(self, report: str, period: date | str, language: str) -> dict[str, bytes]:
         """What `save_drawn` wrote, in the same order. Raises ArtifactError when it was never rendered."""
-        names = json.loads(self.load(report, day, _DRAWN))
-        return {name: self.load(report, day, name) for name in names}
+        names = json.loads(self.load(report, period, _DRAWN, language))
+        return {name: self.load(report, period, name, language) for name in names}
 
-    def save_messages(self, report: str, day: date, messages: Sequence[Message]) -> Path:
+    def save_messages(self, report: str, period: date | str, messages: Sequence[Message], language: str) -> Path:
         """Write a report's messages as `messages/`, replacing the earlier ones; the folder's path."""
-        folder = self.folder(report, day) / "messages"
+        folder = self.folder(report, period, language) / "messages"
         draft = folder.with_name(f".messages.{uuid4().hex[:8]}")
         draft.mkdir(parents=True)
         index: list[dict[str, object]] = []
@@ -90,11 +96,16 @@ class Artifacts:
             finally:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def load_messages(self, report: str, day: date) -> tuple[Message, ...]:
+    def languages(self, report: str, period: date | str) -> tuple[str, ...]:
+        """In which languages there are messages."""
+        found = self.folder(report, period).glob("*/messages/index.json")
+        return tuple(sorted(path.parent.parent.name for path in found))
+
+    def load_messages(self, report: str, period: date | str, language: str) -> tuple[Message, ...]:
         """A report's messages as they were saved. Raises ArtifactError when it was not built or is damaged."""
-        folder = self.folder(report, day) / "messages"
+        folder = self.folder(report, period, language) / "messages"
         if not (folder / "index.json").is_file():
-            raise ArtifactError(f"{report} of {day} has not been built; materialise reports/{report} first")
+            raise ArtifactError(f"{report} of {period} has not been built; materialise reports/{report} first")
         try:
             return tuple(_restore(folder, entry) for entry in json.loads((folder / "index.json").read_text("utf-8")))
         except (ValueError, KeyError, TypeError, FileNotFoundError) as error:

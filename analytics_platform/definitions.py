@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 
 from analytics_platform.artifacts import Artifacts
-from analytics_platform.channels.base import Channel
 from analytics_platform.defs import (
     app,
     availability,
+    deliveries,
     events,
     followups,
     liveness,
@@ -26,6 +26,7 @@ from analytics_platform.defs import (
     resources,
     schedules,
 )
+from analytics_platform.defs.office import Office, office_resource
 from analytics_platform.metrics import catalog, dimensions
 from analytics_platform.redaction import register_secret
 from analytics_platform.reports import all_reports
@@ -42,7 +43,7 @@ def build_definitions(
     settings: Settings | None = None,
     *,
     warehouse: Warehouse | None = None,
-    channels: Sequence[Channel] | None = None,
+    office: Office | None = None,
     progress: resources.Progress | None = None,
     known_reports: Mapping[str, Report[Any]] | None = None,
     ledgers: resources.Ledgers | None = None,
@@ -60,6 +61,9 @@ def build_definitions(
     # One for the sensors of a process.
     ticking = functools.cache(lambda: warehouse or resources.warehouse_resource(home, settings).warehouse())
     daily = partitions.daily(settings)
+    desk = office or Office(home, settings, ledgers, known)
+    sending = deliveries.jobs(known)
+    send_due = sending[deliveries.DUE_JOB]
     jobs = schedules.jobs(known)
     follow = followups.jobs(known)
     return dg.Definitions(
@@ -69,11 +73,12 @@ def build_definitions(
             *app.app_assets(daily, catalogue),
             *reports.report_assets(known.values(), settings),
         ],
-        jobs=[*jobs.values(), *follow.values()],
+        jobs=[*jobs.values(), *follow.values(), *sending.values()],
         schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),
-            owner.owner_sensor(settings, known, ledgers),
+            deliveries.deliveries_sensor(desk, send_due),
+            owner.owner_sensor(settings, known, ledgers, desk),
             events.events_sensor(settings, ticking),
             liveness.dead_runs_sensor(home),
         ],
@@ -82,7 +87,7 @@ def build_definitions(
             "settings": settings,
             "ledgers": ledgers,
             "artifacts": Artifacts(home.artifacts),
-            "channels": list(channels) if channels is not None else resources.channels_resource(home, settings),
+            "office": office or office_resource(home, settings, ledgers, known),
             "progress": progress or resources.Quiet(),
             "alive": liveness.alive_resource(home),
         },

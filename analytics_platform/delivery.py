@@ -1,43 +1,233 @@
-"""The one way out: a report's messages go to the channels, and what is proven about each part comes back.
+"""The one way out: whatever is to be said is handed over here, and goes to everybody who is to hear it.
 
-Belongs here: what counts as delivered, and how a failure reads. Does not: any client library (`channels/`), rendering.
-Nothing here repeats a delivery: a channel repeats only what is proven not to have arrived.
+Belongs here: writing down what goes to whom, going on with what was begun, and what a delivery has come to. Does not:
+the sending itself (`dispatch.py`), requests (`channels/`), the ledger's rules (`state/deliveries.py`), who is told what
+and when (`defs/`).
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from analytics_platform.channels.base import Channel, Outcome, Receipt
+from analytics_platform.artifacts import Artifacts
+from analytics_platform.channels.base import Channel, ChannelError, Piece, Recipient
+from analytics_platform.dispatch import PAUSED, Dispatch, Key, Tools, Way, later
+from analytics_platform.language import Language
 from analytics_platform.messages import Message
+from analytics_platform.state.deliveries import Deliveries
+from analytics_platform.state.owners import Owner
+from analytics_platform.state.parts import Part, State, Wanted
+
+# Of a recipient whose channel cannot be used now: cut into pieces as soon as it can.
+UNCUT = "everything"
+_SHOWN = 20
 
 
-class DeliveryError(Exception):
-    """At least one part was not delivered for certain. `receipts` has every part's outcome."""
+@dataclass(frozen=True)
+class Parcel:
+    """What is to be delivered: `messages` by language code, the first being for whoever wants another one.
 
-    def __init__(self, receipts: Sequence[Receipt]) -> None:
-        self.receipts = tuple(receipts)
-        # Whether a part may have got through: if not, sending all of it again is safe.
-        self.arrived = any(r.outcome in (Outcome.SENT, Outcome.UNCERTAIN) for r in receipts)
-        super().__init__(_summary(self.receipts))
-
-
-def deliver(messages: Sequence[Message], channels: Sequence[Channel], *, key: str) -> tuple[Receipt, ...]:
-    """Send the messages over every channel; the receipts, in order.
-
-    All channels are tried before a failure is raised. Raises DeliveryError when a part was refused, not sent or
-    uncertain, and when there is no recipient at all: silence is never a success.
+    `topic` and `period` name it: a report or a kind of alert, and what of it. `keep_trying`: for how long.
     """
-    receipts = tuple(receipt for channel in channels for receipt in channel.send(messages, key=key))
-    if not receipts or any(r.outcome is not Outcome.SENT for r in receipts):
-        raise DeliveryError(receipts)
-    return receipts
+
+    topic: str
+    period: str
+    messages: Mapping[str, Sequence[Message]]
+    keep_trying: timedelta = timedelta(hours=24)
 
 
-def _summary(receipts: Sequence[Receipt]) -> str:
-    if not receipts:
-        return "nobody was told: no channel has a recipient; set TELEGRAM_CHAT_IDS or DELIVERY_CHANNEL=folder"
-    failed = [r for r in receipts if r.outcome is not Outcome.SENT]
-    lines = [f"{len(failed)} of {len(receipts)} parts were not delivered for certain:"]
-    lines += [f"{r.channel} {r.recipient}, {r.part}: {r.outcome.value.replace('_', ' ')}. {r.detail}" for r in failed]
-    if any(r.outcome is Outcome.UNCERTAIN for r in failed):
-        lines.append("Uncertain parts may have arrived: look at the chat before sending again.")
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Delivered:
+    """What a delivery has come to: its parts by recipient and place. `errors`: channels that cannot be used."""
+
+    parts: tuple[Part, ...]
+    errors: tuple[str, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is still to be sent by itself."""
+        return any(part.unfinished for part in self.parts)
+
+    @property
+    def reached(self) -> bool:
+        """Whether anybody got anything for certain."""
+        return any(part.state is State.SENT for part in self.parts)
+
+    @property
+    def trouble(self) -> tuple[Part, ...]:
+        """The parts that did not arrive for certain, but for those of recipients that want no more."""
+        return tuple(p for p in self.parts if p.state is not State.SENT and not p.error.startswith(PAUSED))
+
+    def summary(self) -> str:
+        """One line a part that has not arrived for certain; empty when all have, but for recipients that want no more."""
+        if not self.parts and not self.errors:
+            return "nobody was told: it has no recipient"
+        # When nobody is left who wants it, silence would read as success.
+        trouble = self.trouble if self.reached else self.parts
+        lines = [f"{len(trouble)} of {len(self.parts)} parts have not arrived for certain:"] if trouble else []
+        for part in trouble[:_SHOWN]:
+            held = " (held)" if part.state is State.UNCERTAIN and not part.repeatable else ""
+            lines.append(f"{name(part)}, {part.part}: {part.state.value}{held}. {part.error}".rstrip(". ") + ".")
+        if len(trouble) > _SHOWN:
+            lines.append(f"and {len(trouble) - _SHOWN} more: analytics-platform deliveries list")
+        return "\n".join([*self.errors, *lines])
+
+
+def name(part: Part) -> str:
+    """The recipient as people know it: `telegram -100123/45`."""
+    return str(Recipient(part.channel, part.address, part.thread))
+
+
+class Post:
+    """Everything a delivery needs. `channel_of` builds a channel by its name, raising ChannelError; each is built once.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, tools: Tools, sent: Artifacts, channel_of: Callable[[str], Channel]) -> None:
+        self.tools = tools
+        self._sent = sent
+        self._channel_of = channel_of
+        self._channels: dict[str, Channel] = {}
+
+    @property
+    def ledger(self) -> Deliveries:
+        """What was sent to whom."""
+        return self.tools.ledger
+
+    def hand_over(self, parcel: Parcel, recipients: Sequence[Recipient]) -> Delivered:
+        """Write down what is to be sent to whom; from then on it is known, whatever happens to this process.
+
+        What was handed over before stays as it was sent first: later figures do not mix with delivered ones.
+        """
+        begun = self.ledger.begun(parcel.topic, parcel.period)
+        kept = self._sent.languages(parcel.topic, parcel.period) if begun else ()
+        if not kept:
+            for language, messages in parcel.messages.items():
+                self._sent.save_messages(parcel.topic, parcel.period, messages, language)
+        spoken = [code for code in parcel.messages if code in kept] or list(kept or parcel.messages)
+        chosen = [r if r.language in spoken else replace(r, language=spoken[0]) for r in recipients]
+        wanted, errors = self._wanted(parcel.topic, parcel.period, chosen)
+        now = self.tools.clock()
+        parts = self.ledger.enter(parcel.topic, parcel.period, wanted, now, now + parcel.keep_trying)
+        return Delivered(tuple(parts), errors)
+
+    def send(
+        self,
+        topic: str,
+        period: str,
+        recipients: Sequence[Recipient],
+        owner: Owner,
+        *,
+        anyone: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Delivered:
+        """Send what is unfinished of a delivery that was handed over; what the whole of it has come to then.
+
+        `recipients`: who is to get it now; parts of others are given up, unless `anyone`. Parts behind an older
+        delivery of the same topic to the same recipient wait for that one. `progress` is told parts done, and of how
+        many. Blocks until all is sent or left for later.
+        """
+        book = {recipient.key: recipient for recipient in recipients}
+        errors = self._cut(topic, period, book)
+        parts = self.ledger.parts(topic, period)
+        open_parts = [part for part in parts if part.unfinished]
+        if not anyone:
+            strangers = [part.id for part in open_parts if part.recipient not in book]
+            states = (State.PENDING, State.UNCERTAIN)
+            self.ledger.give_up(strangers, f"{PAUSED} no longer receives it", self.tools.clock(), states=states)
+        behind = set() if anyone else self.ledger.behind(topic, period, self.tools.clock())
+        lines: dict[str, dict[Key, list[Part]]] = {}
+        for part in open_parts:
+            known = part.recipient in book or anyone
+            if known and part.channel in errors:
+                self._postpone(part, owner, errors[part.channel])
+            elif known and part.recipient not in behind and part.channel in self._channels and part.part != UNCUT:
+                lines.setdefault(part.channel, {}).setdefault(part.recipient, []).append(part)
+        if lines:
+            ways = [self._way(topic, period, channel, found) for channel, found in lines.items()]
+            dispatch = Dispatch(self.tools, topic, period, owner, progress)
+            _to_end(lambda: dispatch.all(ways, book))
+        return Delivered(tuple(self.ledger.parts(topic, period)), tuple(errors.values()))
+
+    def deliver(self, parcel: Parcel, recipients: Sequence[Recipient], owner: Owner) -> Delivered:
+        """Hand over and send."""
+        handed = self.hand_over(parcel, recipients)
+        return self.send(parcel.topic, parcel.period, recipients, owner) if handed.parts else handed
+
+    def messages(self, topic: str, period: str, language: str) -> tuple[Message, ...]:
+        """What was handed over. Raises ArtifactError when it is no longer kept."""
+        return self._sent.load_messages(topic, period, language)
+
+    def channel(self, named: str) -> Channel:
+        """The channel of that name, built once. Raises ChannelError."""
+        if named not in self._channels:
+            self._channels[named] = self._channel_of(named)
+        return self._channels[named]
+
+    def pieces(self, topic: str, period: str, channel: str, language: str) -> Sequence[Piece]:
+        """What was handed over, as the channel sends it. Raises ArtifactError and ChannelError."""
+        messages = self.messages(topic, period, language)
+        return self.channel(channel).pieces(messages, key=f"{topic}/{period}", language=Language(language))
+
+    def _way(self, topic: str, period: str, channel: str, lines: Mapping[Key, Sequence[Part]]) -> Way:
+        spoken = {part.language for parts in lines.values() for part in parts}
+        pieces = {code: {p.label: p for p in self.pieces(topic, period, channel, code)} for code in spoken}
+        return Way(self.channel(channel), lines, pieces)
+
+    def _wanted(self, topic: str, period: str, recipients: Iterable[Recipient]) -> tuple[list[Wanted], tuple[str, ...]]:
+        cut: dict[tuple[str, str], Sequence[Piece]] = {}
+        errors: dict[str, str] = {}
+        wanted: dict[tuple[Key, str], Wanted] = {}
+        for one in recipients:
+            way = (one.channel, one.language)
+            if way not in cut and one.channel not in errors:
+                try:
+                    cut[way] = self.pieces(topic, period, *way)
+                except ChannelError as error:
+                    errors[one.channel] = f"{one.channel}: {error}."
+            pieces = cut.get(way) or (Piece(UNCUT, "", None, repeatable=True),)
+            if way in cut and not cut[way]:
+                continue
+            for place, piece in enumerate(pieces, start=1):
+                part = Wanted(*one.key, piece.label, place, one.language, piece.digest, piece.repeatable)
+                wanted.setdefault((one.key, piece.label), part)
+        return list(wanted.values()), tuple(errors.values())
+
+    def _postpone(self, part: Part, owner: Owner, error: str) -> None:
+        """A try that could not even be made."""
+        now = self.tools.clock()
+        if self.ledger.begin(part.id, owner, now, lease=self.tools.lease, gone=self.tools.gone):
+            self.ledger.end(part.id, owner, State.PENDING, now, error=error, next_at=later(part, now))
+
+    def _cut(self, topic: str, period: str, book: Mapping[Key, Recipient]) -> Mapping[str, str]:
+        """Cut what could not be cut before; the channels that still cannot be used."""
+        parts = self.ledger.parts(topic, period)
+        errors: dict[str, str] = {}
+        for channel in {part.channel for part in parts if part.unfinished}:
+            try:
+                self.channel(channel)
+            except ChannelError as error:
+                errors[channel] = f"{channel}: {error}."
+        if any(part.part == UNCUT and part.channel not in errors for part in parts):
+            seen = {part.recipient: part for part in parts}
+            found = [replace(book.get(key) or Recipient(*key), language=part.language) for key, part in seen.items()]
+            wanted, _ = self._wanted(topic, period, found)
+            self.ledger.enter(topic, period, wanted, self.tools.clock(), max(part.try_until for part in parts))
+        return errors
+
+
+def _to_end(work: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await work()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(main())
+        return
+    # A loop is running in this thread (a bot's handler, a notebook): use one of our own in another thread.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(asyncio.run, main()).result()

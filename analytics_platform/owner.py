@@ -140,6 +140,10 @@ class _Teller:
                 return self.lang.say("scheduling failed")
             case "missing":
                 return self.lang.say("missing")
+            case "delivery":
+                return self.lang.say("not delivered")
+            case "paused":
+                return self.lang.say("paused")
         return _line(problem.kind, 40)
 
     def _advice(self, problem: Problem) -> str:
@@ -152,6 +156,10 @@ class _Teller:
                 return self.lang.say("What to do: mend the cause; it is tried again every minute.")
             case "missing":
                 return self.lang.say("What to do: see analytics-platform health.")
+            case "delivery":
+                return self.lang.say("What to do: see analytics-platform deliveries list --troubled.")
+            case "paused":
+                return self.lang.say("What to do: nothing, or let the bot in again and press Start.")
         return ""
 
     def _when(self, problem: Problem) -> str:

@@ -61,8 +61,13 @@ class Home:
         return self.path / "preview"
 
     @property
+    def sent(self) -> Path:
+        """What was handed over to be delivered, as long as it may have to be sent again."""
+        return self.path / "sent"
+
+    @property
     def state(self) -> Path:
-        """Run ledger and open problems (SQLite), unless STATE_URL names another database."""
+        """Ledgers, subscribers and open problems (SQLite), unless STATE_URL names another database."""
         return self.path / "state.sqlite"
 
     @property
@@ -196,14 +201,20 @@ class Settings(BaseSettings):
     heartbeat_file: Path | None = Field(default=None, description="written every minute while the daemon works")
     heartbeat_url: SecretStr | None = Field(default=None, description="called every minute while the daemon works")
 
-    delivery_channel: Literal["auto", "folder", "telegram"] = Field(
-        default="auto", description="where reports go; auto: Telegram when token and chats are set, else the folder"
+    delivery_channel: Literal["auto", "folder", "subscribers"] = Field(
+        default="auto", description="where reports go; auto: to subscribers, into a folder while there are none"
+    )
+    delivery_hours: float = Field(
+        default=24, gt=0, le=24 * 14, description="for how long what could not be sent is tried again"
     )
     telegram_bot_token: SecretStr | None = Field(default=None, description="token from @BotFather")
     telegram_chat_ids: _Words = Field(
-        default=(), description="chats, separated by commas; chat/topic for a forum topic"
+        default=(), description="chats that get every report, separated by commas; chat/topic for a forum topic"
     )
     telegram_api_url: str | None = Field(default=None, description="another Bot API server, such as a local one")
+    unsubscribe_url: str | None = Field(
+        default=None, description="public address of the page behind the link in mails, such as https://example.org"
+    )
 
     @field_validator("gender_labels", mode="before")
     @classmethod
@@ -214,6 +225,12 @@ class Settings(BaseSettings):
         if any(not (code.strip() and sign and label.strip()) for code, sign, label in pairs):
             raise ValueError("write code=label pairs, such as 1=male,0=female")
         return {code.strip(): label.strip() for code, _, label in pairs}
+
+    @field_validator("delivery_channel", mode="before")
+    @classmethod
+    def _telegram(cls, value: object) -> object:
+        # What it was called while Telegram was the only channel.
+        return "subscribers" if value == "telegram" else value
 
     @field_validator("telegram_chat_ids", "reports", "owner_emails", "owner_telegram_chat_ids", mode="before")
     @classmethod
@@ -233,6 +250,7 @@ class Settings(BaseSettings):
     @field_validator(
         "telegram_bot_token",
         "telegram_api_url",
+        "unsubscribe_url",
         "state_url",
         "smtp_host",
         "smtp_user",
@@ -283,11 +301,11 @@ class Settings(BaseSettings):
         return (*self.owner_emails, *self.owner_telegram_chat_ids)
 
     @property
-    def delivers_to(self) -> Literal["folder", "telegram"]:
-        """The channel that reports really go to."""
+    def delivers(self) -> bool:
+        """Whether reports are meant for anybody beyond the folder: there is a way to subscribers."""
         if self.delivery_channel == "auto":
-            return "telegram" if self.telegram_bot_token and self.telegram_chat_ids else "folder"
-        return self.delivery_channel
+            return bool(self.telegram_bot_token or (self.smtp_host and self.smtp_from))
+        return self.delivery_channel == "subscribers"
 
 
 def home_folder(chosen: Path | None = None) -> Home:

@@ -1,16 +1,18 @@
 """Mail servers on this machine, for tests: `with mail_server("starttls") as server: ...`.
 
 Belongs here: a real SMTP server (aiosmtpd) with certificates of its own authority (trustme), faults on demand, and a
-scripted one for what no real server would say. Does not: what a mail should hold (`channels/test_email.py`).
+scripted one for what no real server would say; and sending over the channel as a delivery does. Does not: what a mail
+should hold (`channels/test_email.py`).
 """
 
 import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -24,11 +26,41 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 
-from analytics_platform.channels.email import MailServer
+from analytics_platform.channels.base import Recipient, Sent
+from analytics_platform.channels.email import EmailChannel, MailServer
+from analytics_platform.language import Language
+from analytics_platform.messages import Message, Text
 
 Security = Literal["none", "starttls", "ssl"]
 
 HANG, DROP = "hang", "drop"
+KEY = "feed_daily/2026-11-20"
+NOW = datetime(2026, 11, 21, 8, 0, 5, tzinfo=UTC)
+
+
+def send_mail(
+    server: MailServer,
+    *recipients: str | Recipient,
+    messages: Sequence[Message] = (Text("hello"),),
+    key: str = KEY,
+    repeat: bool = False,
+    clock: Callable[[], float] = NOW.timestamp,
+) -> list[Sent]:
+    """The delivery `key` to each recipient, over one line: what each try came to. One recipient without any named."""
+    channel = EmailChannel(server, clock=clock)
+    chosen = [Recipient("email", one) if isinstance(one, str) else one for one in (recipients or ("ann@example.org",))]
+
+    async def deliver() -> list[Sent]:
+        pieces = channel.pieces(messages, key=key, language=Language("en"))
+        found = []
+        async with channel.sender({}) as sender:
+            for recipient in chosen:
+                for piece in pieces:
+                    async with sender.turn(recipient, piece):
+                        found.append(await sender.send(recipient, piece, repeat=repeat, silent=False))
+        return found
+
+    return asyncio.run(deliver())
 
 
 @dataclass(frozen=True)
@@ -178,6 +210,7 @@ def mail_server(
     without: tuple[str, ...] = (),
     names: tuple[str, ...] = ("localhost", "127.0.0.1"),
     starttls_offered: bool = True,
+    port: int = 0,
 ) -> Iterator[MailStandIn]:
     """A running server; `.server` is how to reach it. `names`: what its certificate is for; `without`: login
     mechanisms it does not have."""
@@ -203,7 +236,7 @@ def mail_server(
         controller = _Controller(
             stand_in,
             hostname="127.0.0.1",
-            port=0,
+            port=port,
             server_hostname="localhost",
             ssl_context=context if security == "ssl" else None,
             tls_context=context if security == "starttls" and starttls_offered else None,

@@ -65,6 +65,7 @@ class World:
     entries: dict[date, Entry] = field(default_factory=dict)
     missing: dict[date, str] = field(default_factory=dict)
     stale: set[date] = field(default_factory=set)
+    sent_as: Status = Status.DELIVERED  # SENDING: a part of it could not be sent at once
     delivered: list[tuple[Period, str]] = field(default_factory=list)
 
     def settled_until(self, report: str) -> date | None:
@@ -103,14 +104,14 @@ class World:
             case Action.COMPUTE:
                 self.stale -= set(decision.days)
             case Action.SEND:
-                self.put(decision.period, Status.DELIVERED, now)
+                self.put(decision.period, self.sent_as, now)
                 self.delivered.append((decision.period, "whole"))
             case Action.SEND_PRELIMINARY:
                 self.put(decision.period, Status.PRELIMINARY, now)
                 self.delivered.append((decision.period, "preliminary"))
             case Action.CATCH_UP:
                 for period in decision.missed:
-                    self.put(period, Status.DELIVERED, now)
+                    self.put(period, self.sent_as, now)
                     self.delivered.append((period, "digest"))
             case _:
                 pass
@@ -250,6 +251,46 @@ def test_what_may_have_arrived_is_not_tried_again_and_does_not_hold_the_next() -
     assert world.decide(at("2026-11-22 11:00")).period == day("2026-11-21")
 
 
+@pytest.mark.parametrize("reason", ["1 of 3 parts goes on", "its process ended while delivering"])
+def test_what_is_on_its_way_is_over_and_neither_given_up_nor_late(reason: str) -> None:
+    world = World()
+    now = at("2026-11-21 11:00")
+    # However often it was begun.
+    world.put(day("2026-11-20"), Status.SENDING, now, attempts=9, delivering=True, reason=reason)
+    for moment in (now, at("2026-11-21 23:59"), at("2026-11-22 10:59")):
+        said = world.decide(moment)
+        assert (said.action, said.due, said.late, said.given_up) == (Action.NOTHING, False, False, ())
+        assert said.period == day("2026-11-21")
+    assert world.settled == date(2026, 11, 20)
+    assert world.run(at("2026-11-22 11:00")).action is Action.SEND
+    assert world.delivered == [(day("2026-11-21"), "whole")]
+
+
+def test_what_is_on_its_way_is_left_alone_behind_the_cursor_too_until_it_is_ready_again() -> None:
+    world = World(settled=date(2026, 11, 20))
+    now = at("2026-11-21 12:00")
+    for status in (Status.SENDING, Status.DELIVERED):
+        world.put(day("2026-11-19"), status, now, attempts=1, delivering=True)
+        assert world.run(now).action is Action.NOTHING
+    # It failed in the end: told by the deliveries, and left to a person.
+    world.put(day("2026-11-19"), Status.FAILED, now)
+    assert (world.decide(now).action, world.decide(now).given_up) == (Action.NOTHING, ())
+    # Its process had ended before anything was written down for anybody.
+    world.put(day("2026-11-19"), Status.READY, now)
+    said = world.run(now)
+    assert (said.action, said.period) == (Action.SEND, day("2026-11-19"))
+    assert world.run(now).action is Action.NOTHING
+
+
+def test_reports_on_their_way_hold_no_other_up_after_an_outage_either() -> None:
+    world = World(settled=date(2026, 11, 1), sent_as=Status.SENDING)
+    assert world.run(at("2026-11-21 12:00")).action is Action.CATCH_UP
+    assert world.run(at("2026-11-21 12:01")).period == day("2026-11-20")
+    assert world.run(at("2026-11-21 12:02")).action is Action.NOTHING
+    assert {e.status for e in world.entries.values()} == {Status.SENDING}
+    assert [how for _, how in world.delivered] == ["digest"] * 18 + ["whole"]
+
+
 def test_a_period_sent_by_hand_ahead_of_the_backlog_is_not_sent_twice_and_skips_nothing() -> None:
     world = World(settled=date(2026, 11, 17))
     world.put(day("2026-11-20"), Status.DELIVERED, at("2026-11-21 10:00"))
@@ -346,6 +387,10 @@ def test_a_scheduler_that_is_up_now_and_then_loses_and_repeats_nothing(seed: int
         now += timedelta(minutes=chance.choice([5, 60, 700, 5000, 20_000]))
         late = now.date() - timedelta(days=chance.randint(1, 3))
         world.missing = {late: MISSING} if chance.random() < 0.3 else {}
+        world.sent_as = chance.choice([Status.SENDING, Status.DELIVERED])
+        for e in world.unfinished(""):
+            if e.status is Status.SENDING and chance.random() < 0.3:
+                world.put(e.period, Status.DELIVERED, now)
         for _ in range(chance.randint(1, 4)):
             world.run(now)
     while world.run(now).action is not Action.NOTHING:

@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 def test_defaults(home: Home) -> None:
     settings = load_settings(home)
     assert (settings.timezone, settings.locale, settings.start_date) == ("UTC", "en", date(2025, 1, 1))
-    assert (settings.report_time, settings.delivers_to) == (time(11, 0), "folder")
+    assert (settings.report_time, settings.delivers) == (time(11, 0), False)
     assert settings.labels.of("gender") == {"1": "male", "0": "female"}
     assert not home.path.exists(), "reading settings makes nothing"
 
@@ -58,7 +58,7 @@ def test_precedence(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         ("DUCKDB_THREADS", "-1", "greater than or equal to 0"),
         ("LOCK_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("LOCK_TIMEOUT_SECONDS", "inf", ""),
-        ("DELIVERY_CHANNEL", "pigeon", "'auto', 'folder' or 'telegram'"),
+        ("DELIVERY_CHANNEL", "pigeon", "'auto', 'folder' or 'subscribers'"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_naming_the_variable(
@@ -97,7 +97,7 @@ def test_a_secret_is_never_shown(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TELEGRAM_CHAT_IDS", " 42 ,, -100777/5,@news ")
     settings = load_settings(home)
     assert settings.telegram_chat_ids == ("42", "-100777/5", "@news")
-    assert settings.delivers_to == "telegram"
+    assert settings.delivers
     assert settings.telegram_bot_token is not None
     assert settings.telegram_bot_token.get_secret_value() == SECRET
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
@@ -114,21 +114,25 @@ def test_a_secret_is_never_shown(home: Home, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("settings", "to"),
+    ("settings", "delivers"),
     [
-        ({}, "folder"),
-        ({"TELEGRAM_BOT_TOKEN": SECRET}, "folder"),
-        ({"TELEGRAM_BOT_TOKEN": "  ", "TELEGRAM_CHAT_IDS": "42"}, "folder"),
-        ({"TELEGRAM_BOT_TOKEN": SECRET, "TELEGRAM_CHAT_IDS": " , "}, "folder"),
-        ({"TELEGRAM_BOT_TOKEN": SECRET, "TELEGRAM_CHAT_IDS": "42"}, "telegram"),
-        ({"TELEGRAM_BOT_TOKEN": SECRET, "TELEGRAM_CHAT_IDS": "42", "DELIVERY_CHANNEL": "folder"}, "folder"),
-        ({"DELIVERY_CHANNEL": "telegram"}, "telegram"),
+        ({}, False),
+        ({"TELEGRAM_CHAT_IDS": "42"}, False),
+        ({"TELEGRAM_BOT_TOKEN": "  "}, False),
+        ({"TELEGRAM_BOT_TOKEN": SECRET}, True),
+        ({"SMTP_HOST": "mail.example.org"}, False),
+        ({"SMTP_HOST": "mail.example.org", "SMTP_FROM": "reports@example.org"}, True),
+        ({"TELEGRAM_BOT_TOKEN": SECRET, "DELIVERY_CHANNEL": "folder"}, False),
+        ({"DELIVERY_CHANNEL": "subscribers"}, True),
+        ({"DELIVERY_CHANNEL": "telegram"}, True),
     ],
 )
-def test_where_reports_go(home: Home, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], to: str) -> None:
+def test_whether_reports_go_to_anybody(
+    home: Home, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], delivers: bool
+) -> None:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert load_settings(home).delivers_to == to
+    assert load_settings(home).delivers is delivers
 
 
 def test_labels(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,9 +113,13 @@ def _claim(ledger: RunLedger, report: str, period: Period, owner: Owner, moment:
 
 
 def _deliver(ledger: RunLedger, report: str, period: Period, owner: Owner, moment: datetime) -> None:
-    """What a run writes at its end: figures no older than those in the home, so that there is nothing to correct."""
+    """What a run writes when it delivers and at its end: figures no older than those in the home, so that there is nothing to correct."""
     told, computed = as_json([Number("DAU", 1.0)]), datetime.now(UTC)
-    ledger.finish(report, period.last, owner, Status.DELIVERED, "", moment, numbers=told, numbers_at=computed)
+    delivery, becomes = str(period.last), Status.DELIVERED
+    ledger.delivering(
+        report, period.last, owner, moment, delivery=delivery, becomes=becomes, numbers=told, numbers_at=computed
+    )
+    ledger.finish(report, period.last, owner, becomes, "", moment)
 
 
 def reads(place: Place) -> Job:

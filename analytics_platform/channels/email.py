@@ -1,20 +1,24 @@
 """E-mail: one mail per recipient and delivery, over SMTP.
 
-Belongs here: the conversation with the mail server. Does not: what its answers prove (`email_server.py`), what a mail
-looks like (`email_letter.py`), who is told (`owner.py`, `delivery.py`).
+Belongs here: the channel, and the conversation with the mail server. Does not: what its answers prove
+(`email_server.py`), what a mail looks like (`email_letter.py`), who is told and when again (`delivery.py`).
 """
 
+import asyncio
 import re
 import smtplib
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 
-from analytics_platform.channels.base import ChannelError, Outcome, Receipt
-from analytics_platform.channels.email_letter import Letter, Mailbox, letter, one_line
+from analytics_platform.channels.base import ChannelError, Outcome, Piece, Recipient, Sent
+from analytics_platform.channels.contents import digest
+from analytics_platform.channels.email_address import Mailbox, one_line
+from analytics_platform.channels.email_letter import Letter, left_out, letter, smaller
 from analytics_platform.channels.email_server import (
     NO_ANSWER,
     MailServer,
@@ -23,11 +27,13 @@ from analytics_platform.channels.email_server import (
     as_base64,
     no_connection,
     refusal,
+    refusal_of_recipient,
     silence,
     spellings,
     tls_context,
 )
-from analytics_platform.messages import Album, Message, Text
+from analytics_platform.language import Language
+from analytics_platform.messages import Message
 from analytics_platform.redaction import register_secret
 
 __all__ = ["EmailChannel", "MailServer"]
@@ -35,25 +41,23 @@ __all__ = ["EmailChannel", "MailServer"]
 # So that the timeout is one of silence and not of slow lines: a large mail may take long, a piece of it may not.
 _PIECE = 1 << 16
 _GOODBYE_SECONDS = 2.0
+# What kept one mail from a connection is believed for as long as it took to find out, and at least so many seconds:
+# a server that is not there costs one timeout a round and not one a recipient.
+_BELIEVED_SECONDS = 0.5
 
 
 class EmailChannel:
     """Sends each recipient a mail of their own, so that nobody sees the others and none depends on another.
 
-    A mail holds all messages of the delivery: its receipts, one per message, share outcome and Message-ID.
+    A mail holds all messages of the delivery. A repeat has the same Message-ID, by which mail programs and people
+    recognise it, so one of unknown fate is sent again.
     """
 
     name = "email"
-    repeatable = False
 
-    def __init__(
-        self, server: MailServer, recipients: Sequence[str], *, clock: Callable[[], float] = time.time
-    ) -> None:
-        """`clock`: seconds since 1970, for the Date header.
-
-        ChannelError for a sender, login or file of certificates that cannot be used. A recipient that is no address
-        is refused by its receipts, so that it keeps no other one from being told.
-        """
+    def __init__(self, server: MailServer, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since 1970, for the Date header. ChannelError for a sender, login or file of certificates
+        that cannot be used."""
         try:
             self._sender = Mailbox.parse(server.sender)
         except ValueError as error:
@@ -62,67 +66,124 @@ class EmailChannel:
             raise ChannelError("SMTP_USER and SMTP_PASSWORD belong together: set both, or none to send without login")
         self._server = server
         self._context = tls_context(server)
-        self._recipients = tuple(dict.fromkeys(recipient.strip() for recipient in recipients))
         self._clock = clock
         for secret in spellings(server):
             register_secret(secret)
 
     def __repr__(self) -> str:
-        return f"EmailChannel({self._server.place}, recipients={list(self._recipients)})"
+        return f"EmailChannel({self._server.place})"
 
-    def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
-        """One receipt per message and recipient; no receipts without messages. Blocks until all is sent or given up."""
-        parts = [_part(place, message) for place, message in enumerate(messages, start=1)]
-        moment = datetime.fromtimestamp(self._clock(), UTC)
-        receipts: list[Receipt] = []
-        with _session(self._server, self._context) as session:
-            for recipient in self._recipients if parts else ():
-                try:
-                    mailbox = Mailbox.parse(recipient)
-                    mail = letter(messages, self._sender, mailbox, key=key, moment=moment)
-                    session.post(mail, self._sender.address, mailbox.address)
-                except ValueError as error:
-                    outcome, detail, references = Outcome.REFUSED, f"{error}.", tuple[str, ...]()
-                except TroubleError as trouble:
-                    outcome, detail, references = trouble.outcome, trouble.detail, ()
-                else:
-                    outcome, detail, references = Outcome.SENT, "", (mail.message_id,)
-                told = one_line(recipient, 254)
-                receipts += [Receipt(self.name, told, part, outcome, detail, references) for part in parts]
-        return receipts
+    def pieces(
+        self,
+        messages: Sequence[Message],
+        *,
+        key: str,
+        language: Language,  # noqa: ARG002  (the port's)
+    ) -> Sequence[Piece]:
+        """All messages as one piece: a mail arrives as a whole."""
+        return (Piece("mail", digest(messages), (key, tuple(messages)), repeatable=True),) if messages else ()
+
+    @asynccontextmanager
+    async def sender(self, files: Mapping[str, tuple[str, ...]]) -> AsyncIterator["EmailSender"]:  # noqa: ARG002
+        """One connection for all recipients, made when the first mail is sent. A mail server keeps no files for us."""
+        session = _Session(self._server, self._context, self._clock)
+        try:
+            yield EmailSender(session, self._sender, self._clock)
+        finally:
+            await asyncio.to_thread(session.close)
 
     def check(self) -> str:
         """Connect, encrypt, log in, NOOP; nothing is sent. A sentence on success; ChannelError says what is wrong."""
+        session = _Session(self._server, self._context, self._clock)
         try:
-            with _session(self._server, self._context) as session:
-                return session.describe()
+            return session.describe()
         except TroubleError as trouble:
             found = trouble.detail
+        finally:
+            session.close()
         # Raised here and not where the library's error is at hand, so that no traceback can lead to that one.
         raise ChannelError(found)
 
 
+class EmailSender:
+    """Sends mails over one connection, one at a time."""
+
+    def __init__(self, session: "_Session", sender: Mailbox, clock: Callable[[], float]) -> None:
+        self._session, self._sender, self._clock = session, sender, clock
+        self._free = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self, recipient: Recipient, piece: Piece) -> AsyncIterator[None]:  # noqa: ARG002
+        """When no other mail is on its way, so that waiting for the connection does not count as being sent."""
+        async with self._free:
+            yield
+
+    async def send(self, recipient: Recipient, piece: Piece, *, repeat: bool, silent: bool) -> Sent:  # noqa: ARG002
+        """One mail; the reference is its Message-ID. Mail makes no sound, so `silent` changes nothing.
+
+        One that is too large for the server goes at once without its documents, then without its pictures too.
+        """
+        return await asyncio.to_thread(self._send, recipient, piece, repeat)
+
+    def _send(self, recipient: Recipient, piece: Piece, repeat: bool) -> Sent:
+        key, messages = piece.body
+        language = Language(recipient.language)
+        moment = datetime.fromtimestamp(self._clock(), UTC)
+        try:
+            mailbox = Mailbox.parse(recipient.address)
+        except ValueError as error:
+            return Sent(Outcome.REFUSED, f"{error}.")
+        too_large = ""
+        for without in smaller(messages):
+            mail = letter(
+                messages,
+                self._sender,
+                mailbox,
+                key=key,
+                moment=moment,
+                language=language,
+                repeat=repeat,
+                unsubscribe=recipient.unsubscribe,
+                without=without,
+            )
+            try:
+                self._session.post(mail, self._sender.address, mailbox.address)
+            except TroubleError as trouble:
+                if not trouble.too_large:
+                    return Sent(trouble.outcome, trouble.detail, gone=trouble.gone)
+                too_large = too_large or trouble.detail
+                continue
+            names = one_line(", ".join(left_out(messages, without)), 300)
+            detail = f"It went without {names}: {too_large}" if without else ""
+            return Sent(Outcome.SENT, detail, (mail.message_id,))
+        return Sent(Outcome.REFUSED, too_large)
+
+
 @dataclass
 class _Session:
-    """A connection for one delivery, opened when first needed and once more when the server has closed it."""
+    """A connection for one delivery, opened when first needed and once more when the server has closed it.
+
+    Used by one thread at a time: a try that was cancelled goes on to its end, and the next one waits for it.
+    """
 
     server: MailServer
     context: ssl.SSLContext | None
+    clock: Callable[[], float]
     smtp: smtplib.SMTP | None = None
-    hopeless: TroubleError | None = None
+    hopeless: tuple[TroubleError, float] | None = None
+    free: Lock = field(default_factory=Lock)
 
     def post(self, mail: Letter, sender: str, recipient: str) -> None:
         """Hand one mail over. Raises TroubleError unless the server has accepted it."""
-        reused = self.smtp is not None
-        try:
-            self._transact(self._open(), mail, sender, recipient, reused=reused)
-        except TroubleError as trouble:
-            if trouble.lost:
-                self.close()
-            # Servers close idle or long-used connections: a new one is worth a try, once, as nothing was accepted.
-            if not (trouble.lost and reused and trouble.outcome is Outcome.NOT_SENT):
-                raise
-            self.post(mail, sender, recipient)
+        with self.free:
+            reused = self.smtp is not None
+            try:
+                self._try(mail, sender, recipient, reused=reused)
+            except TroubleError as trouble:
+                # Servers close idle or long-used connections: a new one is worth a try, once, as nothing was accepted.
+                if not (trouble.lost and reused and trouble.outcome is Outcome.NOT_SENT):
+                    raise
+                self._try(mail, sender, recipient, reused=False)
 
     def describe(self) -> str:
         """What a connection is like, by making one."""
@@ -139,6 +200,10 @@ class _Session:
 
     def close(self) -> None:
         """Say goodbye, or just leave when nobody listens."""
+        with self.free:
+            self._leave()
+
+    def _leave(self) -> None:
         if self.smtp is not None:
             smtp, self.smtp = self.smtp, None
             with suppress(OSError):
@@ -147,32 +212,46 @@ class _Session:
                     smtp.docmd("QUIT")
             smtp.close()
 
+    def _try(self, mail: Letter, sender: str, recipient: str, *, reused: bool) -> None:
+        try:
+            self._transact(self._open(), mail, sender, recipient, reused=reused)
+        except TroubleError as trouble:
+            if trouble.lost:
+                self._leave()
+            raise
+
     def _open(self) -> smtplib.SMTP:
-        # What keeps one recipient's mail from a connection keeps everybody's, and wrong passwords lock accounts.
+        # What keeps one recipient's mail from a connection keeps everybody's; a login that was refused is never tried
+        # again, as wrong passwords lock accounts.
+        if self.smtp is not None:
+            return self.smtp
+        begun = self.clock()
         if self.hopeless is not None:
-            raise self.hopeless
-        if self.smtp is None:
-            try:
-                self.smtp = _connect(self.server, self.context)
-            except TroubleError as trouble:
-                self.hopeless = trouble
-                raise
+            trouble, until = self.hopeless
+            if trouble.outcome is Outcome.REFUSED or begun < until:
+                raise trouble
+        try:
+            self.smtp = _connect(self.server, self.context)
+        except TroubleError as trouble:
+            now = self.clock()
+            self.hopeless = trouble, now + max(now - begun, _BELIEVED_SECONDS)
+            raise
         return self.smtp
 
     def _transact(self, smtp: smtplib.SMTP, mail: Letter, sender: str, recipient: str, *, reused: bool) -> None:
         options = _options(self.server, smtp, mail)
-        steps: list[tuple[str, int, Callable[[], tuple[int, bytes]]]] = [
-            (f"the sender {sender} (SMTP_FROM)", 2, lambda: smtp.mail(sender, options)),
-            (f"the recipient {recipient}", 2, lambda: smtp.rcpt(recipient)),
-            ("the mail", 3, lambda: smtp.docmd("DATA")),
-        ]
         with _nothing_accepted(self.server, "before it was given the mail"):
             if reused:
                 smtp.rset()
-            for what, yes, step in steps:
-                code, text = step()
-                if code // 100 != yes:
-                    raise refusal(self.server, what, code, text)
+            code, text = smtp.mail(sender, options)
+            if not accepted(code):
+                raise refusal(self.server, f"the sender {sender} (SMTP_FROM)", code, text)
+            code, text = smtp.rcpt(recipient)
+            if not accepted(code):
+                raise refusal_of_recipient(self.server, recipient, code, text)
+            code, text = smtp.docmd("DATA")
+            if code // 100 != 3:
+                raise refusal(self.server, "the mail", code, text)
         # By hand and not by smtplib's data(), which does not tell a mail that broke off from one without an answer.
         content = re.sub(rb"(?m)^\.", b"..", mail.payload) + (
             b".\r\n" if mail.payload.endswith(b"\r\n") else b"\r\n.\r\n"
@@ -188,15 +267,6 @@ class _Session:
             raise refusal(self.server, "the mail", code, text)
         if not accepted(code):
             raise TroubleError(Outcome.UNCERTAIN, f"{self.server.place} {NO_ANSWER}.", lost=True)
-
-
-@contextmanager
-def _session(server: MailServer, context: ssl.SSLContext | None) -> Iterator[_Session]:
-    session = _Session(server, context)
-    try:
-        yield session
-    finally:
-        session.close()
 
 
 def _connect(server: MailServer, context: ssl.SSLContext | None) -> smtplib.SMTP:
@@ -288,6 +358,7 @@ def _options(server: MailServer, smtp: smtplib.SMTP, mail: Letter) -> list[str]:
             raise TroubleError(
                 Outcome.REFUSED,
                 f"The mail has {len(mail.payload) / 1e6:.1f} MB, {server.place} takes up to {int(most) / 1e6:.1f} MB.",
+                too_large=True,
             )
         options.append(f"SIZE={len(mail.payload)}")
     return options
@@ -303,9 +374,3 @@ def _nothing_accepted(server: MailServer, when: str) -> Iterator[None]:
     else:
         return
     raise trouble
-
-
-def _part(place: int, message: Message) -> str:
-    if isinstance(message, Text):
-        return f"{place} text"
-    return f"{place} album" if isinstance(message, Album) else f"{place} document {message.filename}"

@@ -3,14 +3,18 @@
 Belongs here: file names and the one-step replacement of a delivery's folder. Does not: what the messages say.
 """
 
+import asyncio
 import html
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from analytics_platform.channels.base import Outcome, Receipt
+from analytics_platform.channels.base import Outcome, Piece, Recipient, Sent
+from analytics_platform.channels.contents import digest
+from analytics_platform.language import Language
 from analytics_platform.messages import Album, Document, Message, Picture, Text
 
 _UNSAFE = re.compile(r"[^\w.\- ]+")
@@ -35,7 +39,7 @@ main {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 
 
 class FolderChannel:
-    """Writes each delivery into `root/<key>/`, numbered in the order of the messages.
+    """Writes each delivery into `<the recipient's address>/<key>/`, numbered in the order of the messages.
 
     A text becomes `01-text.html` (a whole page) and `01-text.txt`; an album `02-album-1-<file name>` and so on; a
     document `03-<file name>`. A caption lies beside its file as `<file>.txt`. A later delivery with the same key
@@ -43,50 +47,76 @@ class FolderChannel:
     """
 
     name = "folder"
-    repeatable = True
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
-        """Write all messages, or none of them; the recipient is the folder, the references are the files.
-
-        A folder that cannot be written gives NOT_SENT for every part, with the reason; nothing is raised for it.
-        ValueError if `key` names no folder.
-        """
-        names = [safe_name(part) for part in key.split("/") if part.strip()]
-        if not names:
+    def pieces(
+        self,
+        messages: Sequence[Message],
+        *,
+        key: str,
+        language: Language,  # noqa: ARG002  (the port's)
+    ) -> Sequence[Piece]:
+        """All messages as one piece, which is written whole or not at all. ValueError if `key` names no folder."""
+        if not _folders(key):
             raise ValueError("a delivery's key must not be empty")
-        if not messages:
-            return []
-        folder = self._root.joinpath(*names)
-        parts = [_part(place, message) for place, message in enumerate(messages, start=1)]
-        try:
-            written = self._replace(folder, messages, title=key)
-        except OSError as error:
-            reason = f"The folder {folder} cannot be written: {error.strerror or error}."
-            return [Receipt(self.name, str(folder), part, Outcome.NOT_SENT, reason) for part in parts]
-        return [
-            Receipt(self.name, str(folder), part, Outcome.SENT, references=tuple(str(folder / name) for name in files))
-            for part, files in zip(parts, written, strict=True)
-        ]
+        return (Piece("files", digest(messages), (key, tuple(messages)), repeatable=True),) if messages else ()
 
-    def _replace(self, folder: Path, messages: Sequence[Message], *, title: str) -> list[list[str]]:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not folder.is_dir():
-            raise OSError("there is a file of that name")
-        if folder.exists() and any(entry.is_dir() for entry in folder.iterdir()):
-            # What this channel writes is flat: a folder inside belongs to somebody else.
-            raise OSError("it holds other folders and is therefore not replaced")
-        # Beside the target, not in the system's temporary folder: only within one file system is a rename one step.
-        fresh = folder.with_name(f".{folder.name}.{uuid4().hex}.new")
-        fresh.mkdir()
+    @asynccontextmanager
+    async def sender(self, files: Mapping[str, tuple[str, ...]]) -> AsyncIterator["FolderSender"]:  # noqa: ARG002
+        """Nothing has to be opened, and nothing is there already that another folder could be given."""
+        yield FolderSender()
+
+
+class FolderSender:
+    """Writes pieces; see `FolderChannel`."""
+
+    @asynccontextmanager
+    async def turn(self, recipient: Recipient, piece: Piece) -> AsyncIterator[None]:  # noqa: ARG002
+        """At any time."""
+        yield
+
+    async def send(self, recipient: Recipient, piece: Piece, *, repeat: bool, silent: bool) -> Sent:  # noqa: ARG002
+        """Write all files, or none of them; the references are their paths.
+
+        A folder that cannot be written gives NOT_SENT with the reason, an address that is no absolute path REFUSED.
+        A repeat replaces what is there, so nobody has to be told of it.
+        """
+        key, messages = piece.body
+        root = Path(recipient.address)
+        if not root.is_absolute():
+            return Sent(Outcome.REFUSED, f"The folder {root} is no absolute path: name it from the root on.")
+        folder = root.joinpath(*_folders(key))
         try:
-            written = [_write(fresh, place, message, title=title) for place, message in enumerate(messages, start=1)]
-            _swap(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        return written
+            written = await asyncio.to_thread(write, folder, messages, title=key)
+        except OSError as error:
+            return Sent(Outcome.NOT_SENT, f"The folder {folder} cannot be written: {error.strerror or error}.")
+        return Sent(Outcome.SENT, references=tuple(str(folder / name) for name in written))
+
+
+def _folders(key: str) -> list[str]:
+    # What is sent once more ("2026-11-20 #2") takes the place of what was there.
+    key = re.sub(r" #\d+$", "", key)
+    return [safe_name(part) for part in key.split("/") if part.strip()]
+
+
+def write(folder: Path, messages: Sequence[Message], *, title: str) -> list[str]:
+    """Write all messages into the folder in place of what is there, or nothing; the files' names. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise OSError("there is a file of that name")
+    if folder.exists() and any(entry.is_dir() for entry in folder.iterdir()):
+        # What this channel writes is flat: a folder inside belongs to somebody else.
+        raise OSError("it holds other folders and is therefore not replaced")
+    # Beside the target, not in the system's temporary folder: only within one file system is a rename one step.
+    fresh = folder.with_name(f".{folder.name}.{uuid4().hex}.new")
+    fresh.mkdir()
+    written: list[str] = []
+    try:
+        for place, message in enumerate(messages, start=1):
+            written += _write(fresh, place, message, title=title)
+        _swap(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return written
 
 
 def safe_name(name: str) -> str:
@@ -97,16 +127,6 @@ def safe_name(name: str) -> str:
         stem, dot, suffix = cleaned, "", ""
     room = _LONGEST_NAME - len((dot + suffix).encode())
     return stem.encode(errors="replace")[:room].decode(errors="ignore") + dot + suffix
-
-
-def _part(place: int, message: Message) -> str:
-    match message:
-        case Text():
-            return f"{place} text"
-        case Album():
-            return f"{place} album"
-        case Document():
-            return f"{place} document {message.filename}"
 
 
 def _write(folder: Path, place: int, message: Message, *, title: str) -> list[str]:

@@ -1,144 +1,187 @@
 """Telegram: messages to chats, channels and group topics through the Bot API.
 
-Belongs here: sending, what an answer or its absence proves, retries of what is proven not sent. Does not: pieces and
-limits (`telegram_parts.py`), the pace (`telegram_pacing.py`), who subscribed and what is sent again (`delivery.py`).
+Belongs here: the channel, and the requests. Does not: pieces and limits (`telegram_parts.py`), when and in which form a
+piece is sent (`telegram_sender.py`), who subscribed and what is sent again (`state/`, `delivery.py`).
 
 Imports python-telegram-bot (0.8 s) at its top: import this module inside the function that delivers.
 """
 
 import asyncio
+import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 from pydantic import SecretStr
 from telegram import Bot, InputMediaDocument, InputMediaPhoto, LinkPreviewOptions
 from telegram import Message as SentMessage
 from telegram.constants import ParseMode
-from telegram.error import TelegramError
+from telegram.error import RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from analytics_platform.channels.base import ChannelError, Outcome, Receipt
-from analytics_platform.channels.telegram_answers import NO_ANSWER, Answer, Problem, judge, moved
-from analytics_platform.channels.telegram_pacing import Pace, Patience
-from analytics_platform.channels.telegram_parts import (
-    DOCUMENT_BYTES,
-    ChatId,
-    MediaPart,
-    Part,
-    TextPart,
-    Unsendable,
-    parse_chat_id,
-    plan,
+from analytics_platform.channels.base import ChannelError, Piece
+from analytics_platform.channels.telegram_answers import (
+    Answer,
+    AnswerError,
+    NoAnswerError,
+    never_left,
+    pause,
+    token_refused,
+    unknown,
 )
-from analytics_platform.messages import Message
+from analytics_platform.channels.telegram_pacing import Patience, Slots
+from analytics_platform.channels.telegram_parts import DOCUMENT_BYTES, ChatId, parse_chat_id, plan
+from analytics_platform.channels.telegram_sender import AT_ONCE, Taken, TelegramSender
+from analytics_platform.channels.telegram_updates import KINDS, Arrival, arrivals, kind_of, names_a_bot, title_of
+from analytics_platform.language import Language
+from analytics_platform.messages import Document, Message, Picture
 from analytics_platform.redaction import install_redaction, redact, register_secret
 
 T = TypeVar("T")
 
 _TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 # Raised before a byte of the request left: the other side cannot have accepted anything.
-_NEVER_LEFT = (httpx.PoolTimeout, httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
-_BACK_OFF = (1.0, 2.0, 4.0)
-_AT_ONCE = 8  # requests under way at the same time
+_NEVER_LEFT = (
+    httpx.PoolTimeout,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
 
 
 class TelegramChannel:
-    """Sends to one or more chats by a bot of @BotFather's.
-
-    Chats get their parts in order and independently of each other. A part is repeated only when it is proven that
-    Telegram did not accept it. Every piece sent has its own receipt (`1 text`, `1 text 2/3`, `2 album`).
-    """
+    """Sends by a bot of @BotFather's. An address is a chat's number or @name, a thread the number of its topic."""
 
     name = "telegram"
-    repeatable = False
 
     def __init__(
         self,
         token: SecretStr | str,
-        chat_ids: Sequence[str],
         *,
+        slots: Slots,
         api_url: str | None = None,
         patience: Patience | None = None,
         document_bytes: int = DOCUMENT_BYTES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`api_url`: another Bot API server, without `/bot`; None is Telegram's own. `document_bytes`: largest file,
-        more than 50 MB only with a Bot API server of one's own. `clock` and `sleep`: seconds.
+        """`api_url`: another Bot API server, without `/bot`; None is Telegram's own. `slots`: the pace, shared by all
+        who send by this bot. `document_bytes`: largest file, more than 50 MB only with a Bot API server of one's own.
+        `clock` and `sleep`: seconds.
 
-        ChannelError for a token, chat or address that cannot be one.
+        ChannelError for a token or address that cannot be one.
         """
-        secret = token.get_secret_value() if isinstance(token, SecretStr) else token
-        if not _TOKEN.fullmatch(secret.strip()):
+        secret = (token.get_secret_value() if isinstance(token, SecretStr) else token).strip()
+        if not _TOKEN.fullmatch(secret):
             raise ChannelError("TELEGRAM_BOT_TOKEN does not look like a token of @BotFather (digits, a colon, letters)")
         if api_url is not None and not api_url.startswith(("http://", "https://")):
             raise ChannelError("TELEGRAM_API_URL must begin with http:// or https://")
-        register_secret(secret.strip())
-        self._token = SecretStr(secret.strip())
-        chats: dict[tuple[int | str, int | None], ChatId] = {}
-        for chat in map(parse_chat_id, chat_ids):
-            chats.setdefault((chat.chat, chat.topic), chat)  # named twice: gets everything once
-        self._chats = tuple(chats.values())
+        register_secret(secret)
+        self._token = SecretStr(secret)
+        self._bot_id = secret.partition(":")[0]
         self._api_url = api_url.rstrip("/") if api_url else None
+        self._slots = slots
         self._document_bytes = document_bytes
         self._patience = patience or Patience()
-        self._pace = Pace(clock)
+        self._clock = clock
         self._sleep = sleep
 
     def __repr__(self) -> str:
-        return f"TelegramChannel(chats={[chat.configured for chat in self._chats]})"
+        return f"TelegramChannel(bot={self._bot_id})"
 
-    def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:  # noqa: ARG002  (files need the key)
-        """One receipt per piece and chat; no receipts without chats. Blocks until all is sent or given up."""
+    def pieces(self, messages: Sequence[Message], *, key: str, language: Language) -> list[Piece]:  # noqa: ARG002
+        """See `base.Channel`. Neither key nor language shows in a piece."""
+        return plan(messages, document_bytes=self._document_bytes)
+
+    @asynccontextmanager
+    async def sender(self, files: Mapping[str, tuple[str, ...]]) -> AsyncIterator[TelegramSender]:
+        """See `base.Channel`."""
         install_redaction()
-        parts = plan(messages, document_bytes=self._document_bytes)
-        return _run_to_end(self._send(parts))
+        async with self._bot() as bot:
+            yield TelegramSender(
+                _Requests(bot),
+                self._slots,
+                bucket=f"{self.name}/{self._bot_id}",
+                files=files,
+                patience=self._patience,
+                clock=self._clock,
+                sleep=self._sleep,
+                own_server=bool(self._api_url),
+            )
 
     def check(self) -> str:
         """The bot's @username, asked of Telegram; nothing is sent. ChannelError says what is wrong."""
+        return f"@{self._ask(_username)}"
+
+    def look_up(self, address: str) -> tuple[str, str]:
+        """Kind (`private`, `group` or `channel`) and title of a chat. ChannelError when the bot cannot see it."""
+        chat = parse_chat_id(address).chat
+
+        async def question(bot: Bot) -> Mapping[str, Any]:
+            return dict(await _call(bot, "getChat", {"chat_id": chat}))
+
+        unseen = (
+            f"the bot cannot see the chat {address} (Telegram answered: {{}}): check its number or @name; let the bot "
+            "into a group, make it an administrator of a channel, or press Start in a private chat"
+        )
+        found = self._ask(question, {400: unseen, 403: unseen})
+        return kind_of(found), title_of(found)
+
+    def updates(self, after: int) -> tuple[int, list[Arrival]]:
+        """The highest update id, and who asked for messages since the update `after`; 0 when none was read yet.
+
+        At most a hundred updates at a time. What was read is told again until it is asked for what comes after it.
+        ChannelError when there is no connection, or another process reads this bot's updates.
+        """
+
+        async def question(bot: Bot) -> tuple[int, list[Arrival]]:
+            asked = {"offset": after + 1 if after else 0, "timeout": 0, "allowed_updates": list(KINDS)}
+            told = list(await _call(bot, "getUpdates", asked))
+            me = await _username(bot) if names_a_bot(told) else ""
+            return max((int(update["update_id"]) for update in told), default=after), arrivals(told, me)
+
+        taken = (
+            "another process or a webhook reads what people send to this bot, and Telegram allows one (it answered: "
+            "{}): stop that one, or use a bot of its own"
+        )
+        return self._ask(question, {409: taken})
+
+    def _ask(self, question: Callable[[Bot], Awaitable[T]], sentences: Mapping[int, str] | None = None) -> T:
+        """Of Telegram, blocking. `sentences`: what is said of an answer, by its status."""
         install_redaction()
-        answer = _run_to_end(self._username())
+        found = _run_to_end(self._asked(question))
         # Raised here and not where the library's error is at hand, so that no traceback can lead to that one.
-        if isinstance(answer, Problem):
-            raise ChannelError(answer.detail)
-        return answer
+        if isinstance(found, _Failure):
+            if found.answer is None:
+                raise ChannelError(found.detail)
+            if found.answer.token_is_refused:
+                raise ChannelError(token_refused(own_server=bool(self._api_url)).rstrip("."))
+            sentence = (sentences or {}).get(found.answer.code, "Telegram answered: {}; try again later")
+            raise ChannelError(sentence.format(found.answer.description))
+        return found
 
-    async def _send(self, parts: list[Part]) -> list[Receipt]:
-        async with self._bot() as bot:
-            delivery = _Delivery(bot, parts, self._pace, self._sleep, self._patience, bool(self._api_url))
-            # Every chat runs to its end even if a defect breaks another one; the defect is then raised.
-            results = await asyncio.gather(*(delivery.to(chat) for chat in self._chats), return_exceptions=True)
-        receipts: list[Receipt] = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            receipts.extend(result)
-        return receipts
-
-    async def _username(self) -> "str | Problem":
+    async def _asked(self, question: Callable[[Bot], Awaitable[T]]) -> "T | _Failure":
         async with self._bot() as bot:
             try:
-                me = await bot.get_me()
+                return await question(bot)
             except _AnswerError as error:
-                problem = judge(error.answer, own_server=bool(self._api_url))
-                if problem.token_refused:
-                    return problem
-                return Problem(Outcome.NOT_SENT, f"Telegram answered: {error.answer.description}. Try again later.")
+                return _Failure(error.answer.description, error.answer)
             except TelegramError as error:
-                return Problem(Outcome.NOT_SENT, f"Telegram cannot be reached ({redact(str(error))}).")
-        return f"@{me.username}"
+                return _Failure(f"Telegram cannot be reached ({redact(str(error))})")
 
     @asynccontextmanager
     async def _bot(self) -> AsyncIterator[Bot]:
         limits = self._patience
         request = _Request(
-            connection_pool_size=_AT_ONCE,
+            connection_pool_size=AT_ONCE,
             connect_timeout=limits.connect,
             read_timeout=limits.read,
             write_timeout=limits.write,
@@ -170,196 +213,97 @@ class _AnswerError(TelegramError):
 class _Request(HTTPXRequest):
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
         code, payload = await super().do_request(*args, **kwargs)
-        if not 200 <= code < 300:
+        if not 200 <= code < 300 or not _has_result(payload):
             raise _AnswerError(Answer.read(code, payload))
         return code, payload
 
 
-@dataclass
-class _Upload:
-    """What all chats know about one media part: where Telegram keeps its files, and in which form it took them."""
-
-    as_files: bool
-    file_ids: tuple[str, ...] | None = None
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-@dataclass
-class _Chat:
-    """One recipient during one delivery."""
-
-    configured: str
-    id: int | str
-    topic: int | None
-    flood_left: float
-    gone: str = ""
-    moved: str = ""
-
-
-@dataclass
-class _Attempt:
-    """The form in which a part last went to a chat: tells what to change when that form was refused."""
-
-    markup: bool = False
-    as_files: bool = False
-    by_id: bool = False
-    never_by_id: bool = False
-    note: str = ""
-    references: tuple[str, ...] = ()
-
-
-@dataclass(repr=False)  # the bot's repr holds the token
-class _Delivery:
-    """One `send`: all parts to each chat."""
-
-    bot: Bot
-    parts: list[Part]
-    pace: Pace
-    sleep: Callable[[float], Awaitable[None]]
-    patience: Patience
-    own_server: bool
-
-    def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._uploads = {part.label: _Upload(part.as_files) for part in self.parts if isinstance(part, MediaPart)}
-        self._without_markup: set[str] = set()
-        self._token_refused = ""
-
-    async def to(self, chat_id: ChatId) -> list[Receipt]:
-        """All parts to one chat, in order."""
-        chat = _Chat(chat_id.configured, chat_id.chat, chat_id.topic, self.patience.flood)
-        return [await self._part(chat, part) for part in self.parts]
-
-    async def _part(self, chat: _Chat, part: Part) -> Receipt:
-        def receipt(outcome: Outcome, detail: str, references: tuple[str, ...] = ()) -> Receipt:
-            # Whatever became of the part, a moved chat has to be known.
-            detail = " ".join(filter(None, (detail, chat.moved)))
-            return Receipt(TelegramChannel.name, chat.configured, part.label, outcome, detail, references)
-
-        if isinstance(part, Unsendable):
-            return receipt(Outcome.REFUSED, part.reason)
-        if self._token_refused:
-            return receipt(Outcome.REFUSED, self._token_refused)
-        if chat.gone:
-            return receipt(Outcome.NOT_SENT, f"Not tried, because an earlier part was refused. {chat.gone}")
-        attempt = _Attempt()
-        problem = await self._deliver(chat, part, attempt)
-        if problem is None:
-            return receipt(Outcome.SENT, attempt.note, attempt.references)
-        if problem.chat_gone:
-            chat.gone = problem.detail
-        if problem.token_refused:
-            self._token_refused = problem.detail
-        return receipt(problem.outcome, problem.detail)
-
-    async def _deliver(self, chat: _Chat, part: TextPart | MediaPart, attempt: _Attempt) -> Problem | None:
-        """Try until the part is accepted (None), refused, or it is unknown which; the latter is never repeated."""
-        pauses = iter(_BACK_OFF)
-        while True:
-            while (wait := self.pace.take(str(chat.id), part.weight)) > 0:
-                await self.sleep(wait)
-            try:
-                attempt.references = await self._call(chat, part, attempt)
-            except _AnswerError as error:
-                answer = error.answer
-                if answer.retry_after is not None:
-                    # At least a second: an answer of 0 must not make this a busy loop.
-                    pause = max(float(answer.retry_after), 1.0)
-                    if pause > chat.flood_left:
-                        return judge(answer, own_server=self.own_server)
-                    chat.flood_left -= pause
-                    await self.sleep(pause)
-                elif answer.new_chat is not None and not chat.moved:
-                    chat.moved = moved(chat.configured, answer.new_chat)
-                    chat.id = answer.new_chat
-                elif not self._changed(part, attempt, answer):
-                    return judge(answer, own_server=self.own_server)
-            except TelegramError as error:
-                reason = redact(str(error))
-                if not isinstance(error.__cause__, _NEVER_LEFT):
-                    return Problem(Outcome.UNCERTAIN, f"{NO_ANSWER} ({reason}).")
-                pause = next(pauses, 0.0)
-                if not pause:
-                    return Problem(Outcome.NOT_SENT, f"Telegram cannot be reached ({reason}). Send it again later.")
-                await self.sleep(pause)
-            else:
-                return None
-
-    def _changed(self, part: TextPart | MediaPart, attempt: _Attempt, answer: Answer) -> bool:
-        """Whether a refused part has another form worth trying, which the next call then takes."""
-        if answer.code != 400 or answer.chat_is_gone:
-            return False
-        if isinstance(part, TextPart):
-            if attempt.markup and answer.markup_is_unreadable:
-                self._without_markup.add(part.label)
-                return True
-            return False
-        upload = self._uploads[part.label]
-        if not attempt.as_files and answer.not_a_picture:
-            # A group is refused as a whole, so all of it goes as files and stays together.
-            if not upload.as_files:
-                upload.as_files, upload.file_ids = True, None
-            return True
-        if attempt.by_id:
-            attempt.never_by_id = True
-            return True
+def _has_result(payload: bytes) -> bool:
+    """Whether it is an answer of the Bot API's, and not the page of something on the way there."""
+    try:
+        body = json.loads(payload)
+    except ValueError:
         return False
+    return isinstance(body, dict) and "result" in body
 
-    async def _call(self, chat: _Chat, part: TextPart | MediaPart, attempt: _Attempt) -> tuple[str, ...]:
-        if isinstance(part, MediaPart):
-            return await self._media(chat, part, attempt)
-        attempt.markup = part.label not in self._without_markup
-        attempt.note = "" if attempt.markup else "Telegram could not read the markup, so the text went without it."
-        async with self._slots:
+
+async def _call(bot: Bot, method: str, parameters: Mapping[str, Any]) -> Any:
+    # Past the library's own reading: one update in a form it does not know would keep all others back.
+    query = urlencode(
+        {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+    )
+    return await bot.request.post(f"{bot.base_url}/{method}?{query}")
+
+
+async def _username(bot: Bot) -> str:
+    return str((await _call(bot, "getMe", {})).get("username"))
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a question has no answer; `answer` is there when Telegram said so."""
+
+    detail: str
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class _Requests:
+    """The requests that send, as `telegram_sender.Requests`."""
+
+    bot: Bot = field(repr=False)  # its repr holds the token
+
+    async def text(self, chat: ChatId, text: str, *, markup: bool, silent: bool) -> Taken:
+        """See `telegram_sender.Requests`."""
+        with _told():
             sent = await self.bot.send_message(
-                chat.id,
-                part.chunk.html if attempt.markup else part.chunk.plain,
-                parse_mode=ParseMode.HTML if attempt.markup else None,
+                chat.chat,
+                text,
+                parse_mode=ParseMode.HTML if markup else None,
                 message_thread_id=chat.topic,
+                disable_notification=silent or None,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
             )
-        return (str(sent.message_id),)
+        return _taken([sent])
 
-    async def _media(self, chat: _Chat, part: MediaPart, attempt: _Attempt) -> tuple[str, ...]:
-        upload = self._uploads[part.label]
-        if upload.file_ids is None:
-            # One chat uploads, the others wait for its file ids. The turn lasts for one call and not for its
-            # retries, and the waiting is bounded: a chat in trouble does not hold up the others.
-            async with _turn(upload.turn, self.patience.shared_upload):
-                if upload.file_ids is None:
-                    return await self._transfer(chat, part, attempt, upload)
-        return await self._transfer(chat, part, attempt, upload)
+    async def media(
+        self,
+        chat: ChatId,
+        files: Sequence[Picture | Document],
+        contents: Sequence[bytes | str],
+        *,
+        as_files: bool,
+        silent: bool,
+    ) -> Taken:
+        """See `telegram_sender.Requests`."""
+        with _told():
+            if len(files) > 1:
+                kind = InputMediaDocument if as_files else InputMediaPhoto
+                media = [
+                    kind(content, caption=file.caption or None, filename=file.filename)
+                    for file, content in zip(files, contents, strict=True)
+                ]
+                return _taken(
+                    await self.bot.send_media_group(
+                        chat.chat, media, message_thread_id=chat.topic, disable_notification=silent or None
+                    )
+                )
+            (file,), (content,) = files, contents
+            send = self.bot.send_document if as_files else self.bot.send_photo
+            sent = await send(
+                chat.chat,
+                content,
+                caption=file.caption or None,
+                message_thread_id=chat.topic,
+                disable_notification=silent or None,
+                filename=file.filename,
+            )
+        return _taken([sent])
 
-    async def _transfer(self, chat: _Chat, part: MediaPart, attempt: _Attempt, upload: _Upload) -> tuple[str, ...]:
-        ids = None if attempt.never_by_id else upload.file_ids
-        attempt.by_id, attempt.as_files = ids is not None, upload.as_files
-        if attempt.as_files and not part.as_files:
-            attempt.note = "Telegram did not take it as a picture, so it went as a file."
-        contents: Sequence[str | bytes] = ids or [file.content for file in part.files]
-        async with self._slots:
-            sent = await self._post(chat, part, contents, as_files=attempt.as_files)
-        found = [_file_id(message) for message in sent]
-        if not attempt.by_id and attempt.as_files == upload.as_files and all(found):
-            upload.file_ids = tuple(filter(None, found))
-        return tuple(str(message.message_id) for message in sent)
 
-    async def _post(
-        self, chat: _Chat, part: MediaPart, contents: Sequence[str | bytes], *, as_files: bool
-    ) -> tuple[SentMessage, ...]:
-        if len(part.files) > 1:
-            kind = InputMediaDocument if as_files else InputMediaPhoto
-            media = [
-                kind(content, caption=file.caption or None, filename=file.filename)
-                for file, content in zip(part.files, contents, strict=True)
-            ]
-            return await self.bot.send_media_group(chat.id, media, message_thread_id=chat.topic)
-        (file,), (content,) = part.files, contents
-        send = self.bot.send_document if as_files else self.bot.send_photo
-        return (
-            await send(
-                chat.id, content, caption=file.caption or None, message_thread_id=chat.topic, filename=file.filename
-            ),
-        )
+def _taken(messages: Sequence[SentMessage]) -> Taken:
+    ids = [_file_id(message) for message in messages]
+    return Taken(tuple(str(message.message_id) for message in messages), tuple(filter(None, ids)) if all(ids) else ())
 
 
 def _file_id(message: SentMessage) -> str | None:
@@ -368,17 +312,19 @@ def _file_id(message: SentMessage) -> str | None:
     return message.document.file_id if message.document else None
 
 
-@asynccontextmanager
-async def _turn(lock: asyncio.Lock, patience: float) -> AsyncIterator[None]:
-    try:
-        await asyncio.wait_for(lock.acquire(), patience)
-    except TimeoutError:
-        yield
-        return
+@contextmanager
+def _told() -> Iterator[None]:
+    """The library's errors as what they prove."""
     try:
         yield
-    finally:
-        lock.release()
+    except _AnswerError as error:
+        raise AnswerError(error.answer) from None
+    except RetryAfter as error:
+        raise AnswerError(Answer(429, redact(str(error)), pause(error.retry_after))) from None
+    except TelegramError as error:
+        reason = redact(str(error))
+        proven = never_left if isinstance(error.__cause__, _NEVER_LEFT) else unknown
+        raise NoAnswerError(proven(reason)) from None
 
 
 def _run_to_end(work: Coroutine[Any, Any, T]) -> T:

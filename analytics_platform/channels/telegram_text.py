@@ -15,9 +15,18 @@ from analytics_platform.messages import ALLOWED_TAGS
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 ENTITY_LIMIT = 100
+# A Bot API server reads no text of more bytes than this, and here the markup counts.
+MARKUP_LIMIT = 32_768
 
 _TAG = re.compile(rf"<(?P<end>/?)(?P<name>{'|'.join(ALLOWED_TAGS)})(?:\s[^<>]*)?>")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# What Telegram takes for blank or takes out: of these alone it makes no message.
+_UNSEEN = re.compile(
+    "[\\s\x00-\x1f\u030a\u0333\u033f\u180e\u200b-\u200f\u202a-\u202e\u2800\ufeff\ufffc\U000e0000-\U000e007f]*"
+)
+# Every piece needs a tag that spans it: one that long would leave no room for the text, and holds no address.
+_LONGEST_TAG = 4096
+_ESCAPED = {sign: len(html.escape(sign, quote=False)) for sign in "&<>"}
 
 
 @dataclass(frozen=True)
@@ -33,22 +42,41 @@ def width(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def split_html(source: str, *, limit: int = TEXT_LIMIT, entities: int = ENTITY_LIMIT) -> list[Chunk]:
-    """The text of `Text.html` in pieces of at most `limit` UTF-16 units and `entities` pieces of markup.
+def is_blank(text: str) -> bool:
+    """Whether Telegram takes it for empty, having taken out what nobody sees."""
+    return _UNSEEN.fullmatch(text) is not None
+
+
+def split_html(
+    source: str, *, limit: int = TEXT_LIMIT, entities: int = ENTITY_LIMIT, size: int = MARKUP_LIMIT
+) -> list[Chunk]:
+    """The text of `Text.html` in pieces of at most `limit` UTF-16 units, `entities` pieces of markup and `size` bytes.
 
     Cuts after a blank line, else after a line, else between words of an over-long line, else anywhere; tags that
     span a cut are closed and opened again. The plain pieces put together are exactly the plain text. Markup that is
-    not well-formed is mended, and `<`, `>`, `&` that are not markup are shown as they are.
+    not well-formed is mended, and `<`, `>`, `&` that are not markup are shown as they are. Tags of more than 4 KB are
+    left out.
     """
-    runs = _runs(source)
+    runs = _runs(_LONE_SURROGATE.sub("\ufffd", source))
     plain = "".join(run.text for run in runs)
-    return [Chunk(_render(runs, start, stop), plain[start:stop]) for start, stop in _cuts(runs, plain, limit, entities)]
+    cuts = _cuts(runs, plain, _Room(limit, entities, size))
+    return [Chunk(_render(runs, start, stop), plain[start:stop]) for start, stop in cuts]
 
 
 def split_plain(text: str, *, limit: int) -> list[str]:
     """A text without markup in pieces of at most `limit` UTF-16 units, cut in the same places."""
     runs = [_Run(_LONE_SURROGATE.sub("\ufffd", text), 0, ())]
-    return [runs[0].text[start:stop] for start, stop in _cuts(runs, runs[0].text, limit, ENTITY_LIMIT)]
+    room = _Room(limit, ENTITY_LIMIT, MARKUP_LIMIT)
+    return [runs[0].text[start:stop] for start, stop in _cuts(runs, runs[0].text, room)]
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What one piece may have: UTF-16 units of text, pieces of markup, bytes of both."""
+
+    limit: int
+    entities: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -74,16 +102,17 @@ def _runs(source: str) -> list[_Run]:
     place = 0
 
     def add(escaped: str) -> None:
-        text = _LONE_SURROGATE.sub("\ufffd", html.unescape(escaped))
+        text = html.unescape(escaped)
         if text:
             start = runs[-1].start + len(runs[-1].text) if runs else 0
-            runs.append(_Run(text, start, tuple(open_tags)))
+            runs.append(_Run(text, start, tuple(tag for tag in open_tags if tag.source)))
 
     for match in _TAG.finditer(source):
         add(source[place : match.start()])
         place = match.end()
         if not match["end"]:
-            open_tags.append(_Tag(match.start(), match["name"], match[0]))
+            fits = len(match[0].encode()) <= _LONGEST_TAG
+            open_tags.append(_Tag(match.start(), match["name"], match[0] if fits else ""))
             continue
         for index in range(len(open_tags) - 1, -1, -1):
             if open_tags[index].name == match["name"]:
@@ -118,33 +147,36 @@ def _shared(left: tuple[_Tag, ...], right: tuple[_Tag, ...]) -> int:
     return count
 
 
-def _cuts(runs: list[_Run], plain: str, limit: int, entities: int) -> Iterator[tuple[int, int]]:
+def _cuts(runs: list[_Run], plain: str, room: _Room) -> Iterator[tuple[int, int]]:
     start = 0
     while start < len(plain):
         # At least one character, so that even senseless limits come to an end.
-        stop = max(_reach(runs, start, limit, entities), start + 1)
+        stop = max(_reach(runs, start, room), start + 1)
         if stop < len(plain):
             stop = _nice_cut(plain, start, stop)
         yield start, stop
         start = stop
 
 
-def _reach(runs: list[_Run], start: int, limit: int, entities: int) -> int:
+def _reach(runs: list[_Run], start: int, room: _Room) -> int:
     """How far a piece that begins at `start` may go at most."""
-    used = opened = 0
+    used = opened = size = 0
     current: tuple[_Tag, ...] = ()
     stop = start
     for run in runs:
         text = run.text[max(start - run.start, 0) :]
         if not text:
             continue
-        opened += len(run.tags) - _shared(current, run.tags)
-        if opened > entities:
+        fresh = run.tags[_shared(current, run.tags) :]
+        opened += len(fresh)
+        size += sum(len(f"{tag.source}</{tag.name}>".encode()) for tag in fresh)
+        if opened > room.entities:
             return stop
         current = run.tags
         for character in text:
             used += 2 if character > "\uffff" else 1
-            if used > limit:
+            size += _ESCAPED.get(character) or len(character.encode())
+            if used > room.limit or size > room.size:
                 return stop
             stop += 1
     return stop

@@ -17,7 +17,8 @@ from analytics_platform.redaction import install_redaction, register_secret
 from analytics_platform.settings import HOME_VARIABLE, Home, Settings, home_folder, load_settings
 
 if TYPE_CHECKING:
-    from analytics_platform.channels.base import Channel
+    from analytics_platform.channels.base import Recipient
+    from analytics_platform.defs.office import Office
     from analytics_platform.warehouses.base import Warehouse
 
 HomeOption = Annotated[
@@ -45,6 +46,19 @@ class Context:
         warehouse.prepare()
         return warehouse
 
+    def office(self, fixed: "Sequence[Recipient] | None" = None) -> "Office":
+        """The home's post and address book. `fixed`: these recipients alone."""
+        from analytics_platform.defs.office import Office
+        from analytics_platform.defs.resources import ledgers_of
+        from analytics_platform.reports import all_reports
+
+        ledgers = ledgers_of(self.home, self.settings)
+        return Office(self.home, self.settings, ledgers, all_reports(), fixed)
+
+    def local(self, moment: datetime | None) -> str:
+        """A moment as people here write it, to the minute; empty for none."""
+        return f"{moment.astimezone(self.settings.zone):%Y-%m-%d %H:%M}" if moment else ""
+
 
 def begin(home: Path | None) -> Context:
     """The context of a verb. Raises SettingsError when a setting is wrong."""
@@ -65,7 +79,7 @@ def run_days(
     last: date | str | None,
     *,
     title: str,
-    channels: "Sequence[Channel] | None" = None,
+    office: "Office | None" = None,
     without: str | None = None,
     tags: Mapping[str, str] | None = None,
     run_config: Mapping[str, Any] | None = None,
@@ -80,7 +94,7 @@ def run_days(
         from analytics_platform.definitions import build_definitions
         from analytics_platform.defs.running import run_in_process
 
-        definitions = build_definitions(context.home, context.settings, channels=channels, progress=bars)
+        definitions = build_definitions(context.home, context.settings, office=office, progress=bars)
         reasons = run_in_process(
             context.home, definitions, job, first=first, last=last, without=without, tags=tags, run_config=run_config
         )

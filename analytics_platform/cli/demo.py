@@ -34,7 +34,7 @@ def demo(
 
     Example: `analytics-platform demo --days 60 --home /tmp/demo`
     """
-    from analytics_platform.channels.folder import FolderChannel
+    from analytics_platform.channels.base import Recipient
     from analytics_platform.defs.schedules import METRICS_JOB
 
     context = begin(home)
@@ -51,8 +51,8 @@ def demo(
     out.print()
     # Into the folder even where Telegram is configured: simulated figures are nobody's news.
     for name in ("app_daily", "feed_daily"):
-        folder = [FolderChannel(context.home.outbox)]
-        deliver_report(context, all_reports()[name], Period(last, last), channels=folder, again=True)
+        folder = Recipient("folder", str(context.home.outbox), language=context.settings.locale)
+        deliver_report(context, all_reports()[name], Period(last, last), office=context.office([folder]), again=True)
     rows = context.warehouse().rows(slices_between(last, last))
     shown = [r for name in _SHORT for r in rows if r["dimension"] == name]
     out.print()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ from analytics_platform.metrics.windows import days, local_day
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings, misspelt
 from analytics_platform.warehouses.base import WarehouseError
+
+if TYPE_CHECKING:
+    from analytics_platform.defs.office import Office
 
 _SIGNS = {"ok": "[green]ok     [/green]", "note": "[yellow]note   [/yellow]", "problem": "[red]PROBLEM[/red]"}
 _ENOUGH_DISK = 1 << 30
@@ -99,7 +102,7 @@ def _owners(context: Context) -> Iterator[Finding]:
     from analytics_platform.channels.email import EmailChannel
 
     try:
-        said = EmailChannel(mail_server(settings, settings.smtp_host, settings.smtp_from), mails).check()
+        said = EmailChannel(mail_server(settings, settings.smtp_host, settings.smtp_from)).check()
         yield Finding("ok", f"mail: {said}")
     except ChannelError as error:
         yield Finding("problem", f"mail: {error}", "docs/scheduling.md")
@@ -173,28 +176,48 @@ def _results(context: Context) -> Iterator[Finding]:
 
 
 def _delivery(context: Context) -> Iterator[Finding]:
-    settings: Settings = context.settings
-    if settings.delivers_to == "folder":
-        missing = [
-            name
-            for name, value in (
-                ("TELEGRAM_BOT_TOKEN", settings.telegram_bot_token),
-                ("TELEGRAM_CHAT_IDS", settings.telegram_chat_ids),
-            )
-            if not value
-        ]
-        remedy = f"for Telegram set {' and '.join(missing)} (docs/telegram.md)" if missing else ""
-        half = len(missing) == 1 and settings.delivery_channel == "auto"
-        yield Finding("note" if half else "ok", f"reports go to the folder {context.home.outbox}", remedy)
-        return
+    """Where reports go: the ways, who gets what, and what has not arrived."""
     from analytics_platform.channels.base import ChannelError
-    from analytics_platform.defs.resources import configured_channels
+
+    settings: Settings = context.settings
+    if settings.delivery_channel == "folder":
+        yield Finding("ok", f"reports go to the folder {context.home.outbox} (DELIVERY_CHANNEL=folder)")
+        return
+    if settings.telegram_chat_ids and not settings.telegram_bot_token:
+        yield Finding("problem", "TELEGRAM_CHAT_IDS is set, but no bot", "set TELEGRAM_BOT_TOKEN (docs/telegram.md)")
+        return
+    office = context.office()
+    try:
+        names = list(dict.fromkeys([*settings.reports, *office.reports]))
+        wanted = {name: office.recipients(name) for name in names}
+    except ChannelError as error:
+        yield Finding("problem", str(error), "docs/delivery.md")
+        return
+    everybody = {one.key: one for found in wanted.values() for one in found}
+    folder = [name for name, found in wanted.items() if any(one.channel == "folder" for one in found)]
+    if folder:
+        remedy = "analytics-platform subscribers add CHAT_OR_ADDRESS --all (docs/telegram.md)"
+        yield Finding("ok", f"nobody subscribes to {', '.join(folder)}: into the folder {context.home.outbox}", remedy)
+    ways = [way for way in ("telegram", "email") if any(one.channel == way for one in everybody.values())]
+    for way in ways:
+        count = sum(one.channel == way for one in everybody.values())
+        yield from _way(office, way, count)
+    if "email" in ways and not settings.unsubscribe_url:
+        remedy = "set UNSUBSCRIBE_URL (docs/delivery.md)"
+        yield Finding("note", "mails to subscribers have no link that ends the subscription", remedy)
+    paused = office.ledgers.subscribers.all(active=False)
+    if paused:
+        first = f"{paused[0]}: {paused[0].paused_reason}"
+        yield Finding("note", f"{counted(len(paused), 'paused subscriber')} ({first})", "subscribers resume ID")
+
+
+def _way(office: "Office", way: str, count: int) -> Iterator[Finding]:
+    from analytics_platform.channels.base import ChannelError
 
     try:
-        [channel] = configured_channels(context.home, settings)
-        from analytics_platform.channels.telegram import TelegramChannel
-
-        if isinstance(channel, TelegramChannel):
-            yield Finding("ok", f"Telegram: bot {channel.check()}, {counted(len(settings.telegram_chat_ids), 'chat')}")
+        channel = office.post.channel(way)
+        said = channel.check() if hasattr(channel, "check") else "works"
+        who = f"bot {said}" if way == "telegram" else said
+        yield Finding("ok", f"{'Telegram' if way == 'telegram' else 'mail'}: {who}, {counted(count, 'recipient')}")
     except ChannelError as error:
-        yield Finding("problem", f"Telegram: {error}", "docs/telegram.md")
+        yield Finding("problem", f"{way}: {error}", "docs/telegram.md" if way == "telegram" else "docs/delivery.md")

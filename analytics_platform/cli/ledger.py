@@ -38,7 +38,7 @@ def list_reports(home: HomeOption = None) -> None:
                 "scheduled": "yes" if name in context.settings.reports else "no",
                 "period": str(newest.period) if newest else "never ran",
                 "status": newest.status.value if newest else "",
-                "since": _local(context, newest.updated_at) if newest else "",
+                "since": context.local(newest.updated_at) if newest else "",
                 "reason": newest.reason if newest else "",
             }
         )
@@ -69,7 +69,7 @@ def history(
         show_table(
             [
                 {
-                    "moment": _local(context, step.moment),
+                    "moment": context.local(step.moment),
                     "status": step.status.value,
                     "run": step.run_id[:8],
                     "reason": step.reason,
@@ -83,9 +83,9 @@ def history(
             "period": str(entry.period),
             "status": entry.status.value,
             "tries": entry.attempts,
-            "started": _local(context, entry.started_at),
-            "finished": _local(context, entry.finished_at),
-            "corrected": _local(context, entry.corrected_at),
+            "started": context.local(entry.started_at),
+            "finished": context.local(entry.finished_at),
+            "corrected": context.local(entry.corrected_at),
             "reason": entry.reason,
         }
         for entry in ledger.entries(name, limit=limit)
@@ -139,7 +139,3 @@ def _ledger(context: Context) -> "RunLedger":
     from analytics_platform.defs.resources import ledgers_of
 
     return ledgers_of(context.home, context.settings).runs
-
-
-def _local(context: Context, moment: datetime | None) -> str:
-    return f"{moment.astimezone(context.settings.zone):%Y-%m-%d %H:%M}" if moment else ""

@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from analytics_platform.cli import demo, doctor, events, ledger, reports, scheduling, serve, slices
+from analytics_platform.cli import (
+    deliveries,
+    demo,
+    doctor,
+    events,
+    ledger,
+    reports,
+    scheduling,
+    serve,
+    slices,
+    subscribers,
+)
 from analytics_platform.cli.console import JobError, err
 from analytics_platform.settings import SettingsError
 
@@ -26,6 +37,8 @@ app.command("materialize")(slices.materialize)
 app.command("slices")(slices.slices)
 app.add_typer(reports.app, name="report")
 app.add_typer(ledger.app, name="reports")
+app.add_typer(subscribers.app, name="subscribers")
+app.add_typer(deliveries.app, name="deliveries")
 app.command("schedule")(scheduling.schedule)
 app.command("health")(scheduling.health)
 app.command("serve")(serve.serve)
@@ -36,13 +49,13 @@ def run() -> None:
     """Entry point of the console script. Known failures are one sentence; an unknown one keeps its traceback."""
     from analytics_platform.artifacts import ArtifactError
     from analytics_platform.channels.base import ChannelError
-    from analytics_platform.delivery import DeliveryError
     from analytics_platform.sources.problems import EventFileError
     from analytics_platform.state.database import StateError
     from analytics_platform.state.runs import ClaimError
+    from analytics_platform.unsubscribe import PageError
     from analytics_platform.warehouses.base import WarehouseError
 
-    broken = (ArtifactError, ChannelError, DeliveryError, EventFileError, StateError, WarehouseError)
+    broken = (ArtifactError, ChannelError, EventFileError, PageError, StateError, WarehouseError)
     known = (JobError, SettingsError, ClaimError, *broken)
     try:
         app()

@@ -4,7 +4,7 @@ Belongs here: a command per report there is, and what it prints. Does not: the l
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +14,18 @@ from analytics_platform.cadence import Period, last_complete
 from analytics_platform.cli.console import JobError, counted, err, out
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.slices import check_days
+from analytics_platform.messages import Text
 from analytics_platform.reports import all_reports
 from analytics_platform.reports.base import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analytics_platform.channels.base import Channel
+    from analytics_platform.defs.office import Office
+    from analytics_platform.state.parts import Part
+
+# More recipients than these are counted, not named.
+_SHOWN = 10
 
 app = typer.Typer(help="Build a report and deliver it.", no_args_is_help=True)
 
@@ -84,51 +89,103 @@ def deliver_report(
     dry_run: bool = False,
     again: bool = False,
     folder: Path | None = None,
-    channels: "Sequence[Channel] | None" = None,
+    office: "Office | None" = None,
 ) -> None:
-    """Bring the days it reads up to date, build the report, deliver it, and print what was said and where.
+    """Bring the days it reads up to date, build the report, deliver it, and print what was said and to whom.
 
-    Raises JobError when there is nothing to report, or another process is at it. What was delivered before is not sent
-    again unless `again`; that is said.
+    Raises JobError when there is nothing to report, another process is at it, or something has not arrived. What was
+    delivered before is not sent again unless `again`; that is said.
     """
     from analytics_platform.artifacts import Artifacts
     from analytics_platform.defs.claims import AGAIN
+    from analytics_platform.defs.deliveries import DUE_JOB
     from analytics_platform.defs.partitions import key_of
-    from analytics_platform.defs.resources import ledgers_of
+    from analytics_platform.defs.reports import built
     from analytics_platform.defs.schedules import METRICS_JOB, report_job
-    from analytics_platform.delivery import deliver
-    from analytics_platform.messages import Text
     from analytics_platform.state.runs import Status
 
-    ledger = ledgers_of(context.home, context.settings).runs
-    before = ledger.entry(report.name, period.last)
-    if before and before.status in (Status.DELIVERED, Status.PRELIMINARY) and not (again or dry_run):
-        moment = before.finished_at.astimezone(context.settings.zone) if before.finished_at else None
-        when = f" on {moment:%Y-%m-%d at %H:%M}" if moment else ""
-        out.print(f"{report.name} of {period} was delivered{when}; --again sends it once more", markup=False)
+    office = office or _office(context, report, folder)
+    runs = office.ledgers.runs
+    before = runs.entry(report.name, period.last)
+    if before and before.status in (Status.DELIVERED, Status.PRELIMINARY, Status.SENDING) and not (again or dry_run):
+        when = f" on {context.local(before.finished_at).replace(' ', ' at ')}" if before.finished_at else ""
+        if before.status is Status.SENDING and before.delivery:
+            out.print(f"{report.name} of {period} was handed over{when}; what is left is sent now", markup=False)
+            config = {"topic": report.name, "period": before.delivery}
+            title = f"go on with {report.name}"
+            run_days(
+                context, DUE_JOB, None, None, title=title, office=office, run_config=_op("send_what_is_due", config)
+            )
+            _print_receipts(office.ledgers.deliveries.parts(report.name, before.delivery), before.delivery)
+        else:
+            out.print(f"{report.name} of {period} was delivered{when}; --again sends it once more", markup=False)
         return
     stale = _prepare(context, report, period)
     if stale:
         title = f"compute {counted(len(stale), 'day')}"
         run_days(context, METRICS_JOB, stale[0], stale[-1], title=title)
-    channels = channels or _channels(context, dry_run=dry_run, folder=folder)
-    artifacts = Artifacts(context.home.artifacts)
-    key, place = key_of(report, period), f"{report.name}/{period.last}"
+    key = key_of(report, period)
     if dry_run:
         # Not through the delivery asset: its receipt says who really got the report.
         without = f"deliveries/{report.name}"
         run_days(context, report_job(report), key, key, title=f"build {report.name}", without=without)
-        deliver(artifacts.load_messages(report.name, period.last), channels, key=place)
     else:
         tags = {AGAIN: "yes"} if again else {}
         title = f"build and deliver {report.name}"
-        run_days(context, report_job(report), key, key, title=title, channels=channels, tags=tags)
-    for message in artifacts.load_messages(report.name, period.last):
+        run_days(context, report_job(report), key, key, title=title, office=office, tags=tags)
+    messages = built(report, period, Artifacts(context.home.artifacts))
+    for message in next(iter(messages.values())):
         if isinstance(message, Text):
             out.print(message.plain, markup=False)
             out.print()
-    for target in _places(context, channels, folder or (context.home.preview if dry_run else None), place):
-        out.print(f"sent to {target}", markup=False)
+    if dry_run:
+        from analytics_platform.channels.folder import write
+
+        target = folder or context.home.preview
+        for code, spoken in messages.items():
+            name = f"{report.name}/{period.last}" + (f" {code}" if len(messages) > 1 else "")
+            write(target.resolve() / name, spoken, title=name)
+            out.print(f"written to {target / name}", markup=False)
+        return
+    entry = runs.entry(report.name, period.last)
+    if entry and entry.delivery:
+        _print_receipts(office.ledgers.deliveries.parts(report.name, entry.delivery), entry.delivery)
+
+
+def _op(name: str, config: Mapping[str, str]) -> dict[str, Any]:
+    return {"ops": {name: {"config": dict(config)}}}
+
+
+def _print_receipts(parts: "Sequence[Part]", period: str) -> None:
+    """To whom it went: a line a recipient, or how many there were."""
+    from analytics_platform.delivery import name
+
+    shown: dict[str, list[str]] = {}
+    for part in parts:
+        whole = part.channel == "folder"
+        target = str(Path(part.address) / part.topic / period.partition(" #")[0]) if whole else name(part)
+        shown.setdefault(target, []).extend([] if whole else [part.part])
+    if len(shown) > _SHOWN:
+        out.print(f"sent to {len(shown)} recipients; analytics-platform deliveries show", markup=False)
+        return
+    for target, what in shown.items():
+        out.print(f"sent to {target}{': ' if what else ''}{', '.join(what)}", markup=False)
+
+
+def _office(context: Context, report: Report[Any], folder: Path | None) -> "Office":
+    """The home's, and a folder besides when one is asked for."""
+    from analytics_platform.channels.base import ChannelError, Recipient
+
+    office = context.office()
+    if folder is None:
+        return office
+    try:
+        others = [one for one in office.recipients(report.name) if one.channel != "folder"]
+    except ChannelError as error:
+        err.print(f"note: {error}", markup=False)
+        others = []
+    place = Recipient("folder", str(folder.resolve()), language=context.settings.locale, zone=context.settings.zone)
+    return context.office([*others, place])
 
 
 def _prepare(context: Context, report: Report[Any], period: Period) -> "Sequence[dt.date]":
@@ -150,25 +207,3 @@ def _prepare(context: Context, report: Report[Any], period: Period) -> "Sequence
     if answer.missing:
         err.print(f"note: the data looks incomplete: {answer}", markup=False)
     return sight.outdated(report, period)
-
-
-def _channels(context: Context, *, dry_run: bool, folder: Path | None) -> "Sequence[Channel]":
-    from analytics_platform.channels.folder import FolderChannel
-    from analytics_platform.defs.resources import configured_channels
-
-    if dry_run:
-        return [FolderChannel(folder or context.home.preview)]
-    chosen = list(configured_channels(context.home, context.settings))
-    if folder:
-        chosen = [c for c in chosen if not isinstance(c, FolderChannel)]
-        chosen.append(FolderChannel(folder))
-    return chosen
-
-
-def _places(context: Context, channels: "Sequence[Channel]", folder: Path | None, key: str) -> list[str]:
-    return [
-        str((folder or context.home.outbox) / key)
-        if channel.name == "folder"
-        else f"{channel.name} {', '.join(context.settings.telegram_chat_ids)}"
-        for channel in channels
-    ]

@@ -97,18 +97,26 @@ def _pass(context: Context) -> None:
     """Do what the daemon would do, in this process, until nothing more is to be done now."""
     from analytics_platform.defs.availability import look
     from analytics_platform.defs.claims import SUBJECT, now
+    from analytics_platform.defs.deliveries import DUE_JOB, due, see_to
     from analytics_platform.defs.followups import correction_requests
     from analytics_platform.defs.owner import close_recovered, tell
-    from analytics_platform.defs.resources import ledgers_of
     from analytics_platform.defs.running import instance_of
     from analytics_platform.defs.sight import Desk
 
-    ledgers = ledgers_of(context.home, context.settings)
+    office = context.office()
+    ledgers = office.ledgers
     desk = Desk(all_reports(), context.settings, ledgers, context.warehouse())
     done: set[str] = set()
     failures: list[str] = []
     lines: list[str] = []
     errors: list[str] = []
+    for line in see_to(office, now()):
+        out.print(line, markup=False)
+    if due(office, now()):
+        try:
+            run_days(context, DUE_JOB, None, None, title="go on with deliveries")
+        except JobError as error:
+            failures.append(str(error))
     for _ in range(_ROUNDS):
         moment = now()
         with instance_of(context.home) as instance:
@@ -147,9 +155,8 @@ def _pass(context: Context) -> None:
         out.print(line, markup=False)
     with instance_of(context.home) as instance:
         close_recovered(instance, ledgers, now())
-    if context.settings.owners or context.settings.report_owners:
-        for line in tell(context.settings, ledgers, now()).lines:
-            err.print(line, markup=False)
+    for line in tell(office, now()).lines:
+        err.print(line, markup=False)
     if failures or found.errors or errors:
         raise JobError("\n".join([*failures, *found.errors, *errors]))
 
@@ -204,7 +211,7 @@ def health(
                 ledgers.problems.record(finding.subject, "missing", finding.says, moment)
             elif finding.subject:
                 ledgers.problems.resolve(finding.subject, moment, finding.says, kind="missing")
-        for line in tell(context.settings, ledgers, moment).lines:
+        for line in tell(context.office(), moment).lines:
             err.print(line, markup=False)
     if wrong:
         raise typer.Exit(1)

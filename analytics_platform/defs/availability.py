@@ -100,6 +100,8 @@ def _note(report: Report[Any], decision: Decision, ledgers: Ledgers, problems: "
     if decision.settled:
         ledgers.runs.settle(report.name, decision.settled, moment)
     for entry in decision.given_up:
+        if entry.delivery:  # what became of each part is told of by the delivery
+            continue
         what = "it may have arrived in part" if entry.delivering else f"{entry.attempts} tries"
         again = f"analytics-platform reports reset {report.name} --period {entry.period.last}"
         text = f"was not delivered ({what}): {entry.reason}. To send it: {again}"
@@ -221,7 +223,7 @@ def availability_sensor(
     """
     memory = Memory()
     # With nobody to tell, reports would only fill the folder: switch it on in the UI when that is wanted.
-    delivers = settings.delivers_to == "telegram"
+    delivers = settings.delivers
 
     @dg.sensor(
         name=SENSOR,

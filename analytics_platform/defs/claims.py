@@ -19,7 +19,7 @@ from analytics_platform.defs.partitions import periods_of
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.owners import is_gone
-from analytics_platform.state.runs import Entry, Owner, RunLedger, SettledError, Status, TakenError
+from analytics_platform.state.runs import Entry, LostClaimError, Owner, RunLedger, SettledError, Status, TakenError
 
 # Tags of a run. AGAIN: deliver what was delivered before once more. MISSING: what the data lacks; the report says so.
 AGAIN, MISSING = "analytics_platform/again", "analytics_platform/missing"
@@ -77,7 +77,7 @@ class Claims:
             except SettledError as settled:
                 say(f"{settled} Nothing is sent twice; `reports reset` or the tag {AGAIN} sends it again.")
             except TakenError as taken:
-                self._release(mine, "another run was at a period of the same backfill")
+                self._release("another run was at a period of the same backfill")
                 raise dg.Failure(str(taken), allow_retries=False) from None
             else:
                 mine.append(period)
@@ -85,62 +85,71 @@ class Claims:
 
     @contextmanager
     def working(self, period: Period) -> Iterator[None]:
-        """Whatever ends this work early is written down: an error as `failed`, a stop as `ready` to be done again."""
+        """Whatever ends this work early is written down.
+
+        Once it was handed over, the delivery goes on by itself; before, an error is `failed` and a stop `ready`, to be
+        done again.
+        """
         try:
             self._renew(period)
             yield
         except dg.RetryRequested:
             raise  # the same run goes on in a moment and keeps its claims
         except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-            self._release(self._held(), "stopped before delivery")
+            self._release("stopped")
             raise
         except BaseException as error:
-            if any(entry.period == period for entry in self._entries()):
-                self.finish(period, Status.FAILED, sentence(error))
-            self._release(self._held(), "the run failed at another period")
+            mine = [entry for entry in self._entries() if entry.period == period]
+            if mine:
+                self.finish(period, Status.SENDING if mine[0].delivering else Status.FAILED, sentence(error))
+            self._release("the run failed at another period")
             raise
 
-    def begin_delivery(self, period: Period) -> None:
-        """From here on parts may have arrived."""
-        self.runs.delivering(self.report.name, period.last, self.owner, now())
-
-    def finish(
+    def begin_delivery(
         self,
         period: Period,
-        status: Status,
-        reason: str,
+        delivery: str,
+        becomes: Status,
+        reason: str = "",
         *,
         numbers: list[dict[str, Any]] | None = None,
         numbers_at: datetime | None = None,
-        arrived: bool = True,
     ) -> None:
-        """Write the end down and give the claim back. `arrived` False: it is proven that nothing got through."""
-        self.runs.finish(
+        """From here on parts of `delivery` may have arrived. `becomes`: what the period is when all have."""
+        self.runs.delivering(
             self.report.name,
             period.last,
             self.owner,
-            status,
-            reason,
             now(),
+            delivery=delivery,
+            becomes=becomes,
+            reason=reason,
             numbers=numbers,
             numbers_at=numbers_at,
-            arrived=arrived,
         )
+
+    def finish(self, period: Period, status: Status, reason: str) -> None:
+        """Write the end down and give the claim back."""
+        self.runs.finish(self.report.name, period.last, self.owner, status, reason, now())
+
+    def entry(self, period: Period) -> Entry:
+        """The period's entry in the run ledger. LostClaimError when there is none any more."""
+        found = self.runs.entry(self.report.name, period.last)
+        if found is None:
+            raise LostClaimError(self.report.name, period.last, self.owner, None)
+        return found
 
     def _entries(self) -> list[Entry]:
         held = self.runs.entries(self.report.name, statuses=(Status.RUNNING,))
         return [entry for entry in held if entry.owner == self.owner]
 
-    def _held(self) -> list[Period]:
-        return [entry.period for entry in self._entries() if not entry.delivering]
-
     def _renew(self, period: Period) -> None:
         if any(entry.period == period for entry in self._entries()):
             self.runs.renew(self.report.name, period.last, self.owner, now(), self.lease)
 
-    def _release(self, periods: list[Period], reason: str) -> None:
-        for period in periods:
-            self.finish(period, Status.READY, reason)
+    def _release(self, reason: str) -> None:
+        for entry in self._entries():
+            self.finish(entry.period, Status.SENDING if entry.delivering else Status.READY, reason)
 
 
 def sentence(error: BaseException) -> str:

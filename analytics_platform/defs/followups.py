@@ -4,24 +4,26 @@ Belongs here: finding delivered periods whose figures have moved, and the two jo
 (`reports/notices.py`), which periods are missed (`agenda.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from analytics_platform import delivery
 from analytics_platform.agenda import SETTLED
 from analytics_platform.cadence import Period
-from analytics_platform.channels.base import Channel
+from analytics_platform.channels.base import ChannelError, Recipient
 from analytics_platform.defs.claims import Claims, now
 from analytics_platform.defs.liveness import Alive
+from analytics_platform.defs.office import Office, note, verdict
 from analytics_platform.defs.reports import data_moment
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.schedules import METRICS_JOB
 from analytics_platform.defs.sight import Computed, Desk, HomeSight, Memory
+from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.language import Language
+from analytics_platform.messages import Text
 from analytics_platform.queries import compose
 from analytics_platform.reports import notices
 from analytics_platform.reports.base import NothingToReportError, Number, Report
@@ -201,7 +203,7 @@ def _correct_op(reports: Reports) -> dg.OpDefinition:
     @dg.op(
         config_schema={"report": str, "period": str},
         pool="delivery",
-        required_resource_keys={"ledgers", "warehouse", "settings", "channels", "alive"},
+        required_resource_keys={"ledgers", "warehouse", "settings", "office", "alive"},
     )
     def correct(context: dg.OpExecutionContext) -> None:
         """Say which figures of a delivered report later data has moved."""
@@ -209,7 +211,8 @@ def _correct_op(reports: Reports) -> dg.OpDefinition:
         ledgers: Ledgers = context.resources.ledgers
         warehouse: Warehouse = context.resources.warehouse
         settings: Settings = context.resources.settings
-        channels: Sequence[Channel] = context.resources.channels
+        office: Office = context.resources.office
+        alive: Alive = context.resources.alive
         last = date.fromisoformat(context.op_config["period"])
         entry = ledgers.runs.entry(report.name, last)
         if entry is None or entry.status not in SETTLED:
@@ -219,19 +222,20 @@ def _correct_op(reports: Reports) -> dg.OpDefinition:
         if not changes or computed is None:
             context.log.info("no figure differs by more than CORRECTION_TOLERANCE from what was delivered")
             return
-        text = notices.correction(report, entry.period, changes, Language(settings.locale))
-        key = f"{report.name}/{last}-correction-{computed:%Y%m%dT%H%M%S}"
-        noted = ledgers.runs.corrected(entry, notices.as_json(numbers), computed, now())
-        if noted is None:
+        key = f"{last} correction {computed:%Y-%m-%d %H%M%S}"
+        texts = _texts(office, report, lambda language: notices.correction(report, entry.period, changes, language))
+        parcel = Parcel(report.name, key, texts, office.patience)
+        recipients = _recipients(office, report)
+        office.post.hand_over(parcel, recipients)
+        if ledgers.runs.corrected(entry, notices.as_json(numbers), computed, now()) is None:
             context.log.info("another run has corrected it")
+            newer = ledgers.runs.entry(report.name, last)
+            if newer and newer.numbers_at and newer.numbers_at > computed:
+                ledgers.deliveries.withdraw(report.name, key, now())
             return
-        try:
-            delivery.deliver((text,), channels, key=key)
-        except delivery.DeliveryError as error:
-            if not error.arrived:  # readers know nothing yet: it is tried again
-                ledgers.runs.corrected(noted, entry.numbers, entry.numbers_at, now())
-            raise dg.Failure(str(error), allow_retries=False) from None
-        context.log.info(text.plain)
+        delivered = office.post.send(report.name, key, recipients, alive.owner)
+        _ended(office, parcel, delivered)
+        context.log.info(next(iter(texts.values()))[0].plain)
 
     return correct
 
@@ -240,14 +244,14 @@ def _catch_up_op(reports: Reports) -> dg.OpDefinition:
     @dg.op(
         config_schema={"report": str, "periods": [str]},
         pool="delivery",
-        required_resource_keys={"ledgers", "warehouse", "settings", "channels", "alive"},
+        required_resource_keys={"ledgers", "warehouse", "settings", "office", "alive"},
     )
     def catch_up(context: dg.OpExecutionContext) -> None:
         """Send one digest in place of the reports that were missed, and settle them."""
         report = reports[context.op_config["report"]]
         ledgers: Ledgers = context.resources.ledgers
         settings: Settings = context.resources.settings
-        channels: Sequence[Channel] = context.resources.channels
+        office: Office = context.resources.office
         alive: Alive = context.resources.alive
         lease = timedelta(minutes=settings.report_lease_minutes)
         claims = Claims(report, ledgers.runs, alive.owner, lease)
@@ -262,26 +266,52 @@ def _catch_up_op(reports: Reports) -> dg.OpDefinition:
             warehouse: Warehouse = context.resources.warehouse
             moments = {period: data_moment(report, warehouse, period, settings) for period in mine}
             figures = [(period, _headline(report, warehouse, period, settings)) for period in mine]
-            text = notices.digest(report, figures, Language(settings.locale))
-            if not all(channel.repeatable for channel in channels):
-                for period in mine:
-                    claims.begin_delivery(period)
-            try:
-                delivery.deliver((text,), channels, key=f"{report.name}/{mine[-1].last}-digest")
-            except delivery.DeliveryError as error:
-                for period in mine:
-                    claims.finish(period, Status.FAILED, str(error), arrived=error.arrived)
-                raise dg.Failure(str(error), allow_retries=False) from None
+            key = f"{mine[0].last}..{mine[-1].last} digest {now():%Y-%m-%d %H%M%S}"
+            texts = _texts(office, report, lambda language: notices.digest(report, figures, language))
+            parcel = Parcel(report.name, key, texts, office.patience)
+            recipients = _recipients(office, report)
             for period, numbers in figures:
-                if isinstance(numbers, str):  # told that there is nothing; should its data come, it is made after all
-                    claims.finish(period, Status.PRELIMINARY, numbers, numbers=[], numbers_at=moments[period])
-                    continue
-                reason = f"in the digest of {mine[0].last} to {mine[-1].last}"
-                told = notices.as_json(numbers)
-                claims.finish(period, Status.DELIVERED, reason, numbers=told, numbers_at=moments[period])
-        context.log.info(text.plain)
+                # Told that there is nothing: should its data come, it is made after all.
+                empty = isinstance(numbers, str)
+                reason = numbers if isinstance(numbers, str) else f"in the digest of {mine[0].last} to {mine[-1].last}"
+                claims.begin_delivery(
+                    period,
+                    key,
+                    Status.PRELIMINARY if empty else Status.DELIVERED,
+                    reason,
+                    numbers=[] if isinstance(numbers, str) else notices.as_json(numbers),
+                    numbers_at=moments[period],
+                )
+            # Handed over only now: periods that were begun and have no delivery are made anew, none is told twice.
+            office.post.hand_over(parcel, recipients)
+            delivered = office.post.send(report.name, key, recipients, alive.owner)
+            for period, _ in figures:
+                entry = ledgers.runs.entry(report.name, period.last)
+                becomes = (entry and entry.becomes) or Status.DELIVERED
+                claims.finish(period, *verdict(delivered, becomes, (entry and entry.becomes_reason) or ""))
+        _ended(office, parcel, delivered)
+        context.log.info(next(iter(texts.values()))[0].plain)
 
     return catch_up
+
+
+def _texts(office: Office, report: Report[Any], say: Callable[[Language], Text]) -> dict[str, tuple[Text]]:
+    """The text in every language that is wanted."""
+    return {code: (say(Language(code)),) for code in office.languages(report.name)}
+
+
+def _recipients(office: Office, report: Report[Any]) -> list[Recipient]:
+    try:
+        return office.recipients(report.name)
+    except ChannelError as nobody:
+        raise dg.Failure(str(nobody), allow_retries=False) from None
+
+
+def _ended(office: Office, parcel: Parcel, delivered: Delivered) -> None:
+    """Owners hear of what has not arrived; the run is red."""
+    note(office.ledgers, parcel.topic, parcel.period, delivered, now())
+    if summary := delivered.summary():
+        raise dg.Failure(summary, allow_retries=False)
 
 
 def _headline(report: Report[Any], warehouse: Warehouse, period: Period, settings: Settings) -> Sequence[Number] | str:

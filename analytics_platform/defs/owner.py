@@ -4,25 +4,30 @@ Belongs here: reading failed and successful runs, sending digests, the heartbeat
 what the ledgers hold (`state/`).
 """
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from analytics_platform import delivery, heartbeat, owner
+from analytics_platform import heartbeat, owner
 from analytics_platform.agenda import SETTLED
-from analytics_platform.channels.base import Channel, ChannelError
+from analytics_platform.channels.base import ChannelError, Recipient
 from analytics_platform.defs.availability import subject_of
 from analytics_platform.defs.claims import SUBJECT, now
 from analytics_platform.defs.health import PATIENCE, unseen
 from analytics_platform.defs.instances import instance_of
-from analytics_platform.defs.resources import Ledgers, owner_channel
+from analytics_platform.defs.liveness import this_host
+from analytics_platform.defs.office import PROBLEMS, Office
+from analytics_platform.defs.resources import Ledgers
+from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.language import Language
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
+from analytics_platform.state.owners import Owner
 from analytics_platform.state.problems import Digest, Problem
 from analytics_platform.state.runs import Status
 
@@ -33,7 +38,6 @@ _TELLING_SECONDS = 30.0
 _REMEMBERED = timedelta(days=90)
 # How a run says that another one is at its report.
 _TAKEN = "is being made by run"
-ChannelOf = Callable[[str, Settings], Channel]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: date
             )
             if instance.get_runs(where, limit=1):
                 ledgers.problems.resolve(problem.subject, moment, "the job has succeeded since")
+        elif kind == "delivery":
+            _close_delivery(ledgers, problem, rest, moment)
+        elif kind == "subscriber":
+            if not any(str(one) == rest for one in ledgers.subscribers.all(active=False)):
+                ledgers.problems.resolve(problem.subject, moment, "active again, or removed")
         elif problem.kind in ("late", "failed", "missing"):
             name, _, period = rest.partition(" ")
             if not period:
@@ -99,16 +108,31 @@ def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: date
                 )
 
 
-def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: ChannelOf = owner_channel) -> Told:
+def _close_delivery(ledgers: Ledgers, problem: Problem, what: str, moment: datetime) -> None:
+    """Over when all has arrived, or when what was sent is so long ago that the ledger has let go of it."""
+    topic, _, period = what.partition(" ")
+    parts = ledgers.deliveries.parts(topic, period)
+    if not Delivered(tuple(parts)).trouble:
+        ledgers.problems.resolve(problem.subject, moment, "delivered" if parts else "long over")
+    elif (entry := ledgers.runs.entry(topic, date.fromisoformat(period[:10]))) and entry.settled:
+        earlier = [replace(entry, round=number).key for number in range(1, entry.round)]
+        if period in earlier:
+            ledgers.problems.resolve(problem.subject, moment, "sent anew")
+
+
+def tell(office: Office, moment: datetime) -> Told:
     """Send each owner one digest of what is new, lasts or is over. What could not be sent is tried again next time."""
+    settings, ledgers = office.settings, office.ledgers
     digest = ledgers.problems.to_tell(moment, timedelta(hours=settings.problems_again_hours))
-    shares = owner.by_owner(digest, settings.owners, settings.report_owners)
-    language = Language(settings.locale)
+    if not digest:
+        return Told(())
+    subscribed = {str(recipient): recipient for recipient in office.recipients(PROBLEMS)}
+    shares = owner.by_owner(digest, (*settings.owners, *subscribed), settings.report_owners)
     lines: list[str] = []
     reached: set[str] = set()
     failed = False
     began = time.monotonic()
-    for recipient, share in shares.items():
+    for place, (recipient, share) in enumerate(shares.items(), start=1):
         if not share:
             continue
         if time.monotonic() - began > _TELLING_SECONDS:
@@ -116,13 +140,15 @@ def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: Cha
             continue
         ids = {p.fingerprint for p in (*share.new, *share.lasting, *share.recovered)}
         try:
-            messages = owner.digest_messages(share, language, settings.zone)
-            delivery.deliver(messages, (channel_of(recipient, settings),), key=f"problems/{moment:%Y%m%dT%H%M%S}")
-        except (ChannelError, delivery.DeliveryError) as error:
-            lines.append(f"{recipient} was not told: {error}")
+            one = subscribed.get(recipient) or office.anyone(recipient)
+            trouble = _digest_to(office, one, share, f"{moment:%Y-%m-%d %H%M%S} {place}")
+        except ChannelError as error:
+            trouble = str(error)
+        if trouble:
+            lines.append(f"{recipient} was not told: {trouble}")
             # For the other owners; for the only one, the tick's log and `health` have it.
             if not any(p.subject == f"owner {recipient}" for p in ledgers.problems.open()):
-                ledgers.problems.record(f"owner {recipient}", "failed", f"cannot be told: {error}", moment)
+                ledgers.problems.record(f"owner {recipient}", "failed", f"cannot be told: {trouble}", moment)
             failed = True
         else:
             lines.append(f"{recipient} was told of {len(ids)} {'problem' if len(ids) == 1 else 'problems'}")
@@ -131,6 +157,16 @@ def tell(settings: Settings, ledgers: Ledgers, moment: datetime, channel_of: Cha
     # Told is told: an owner who cannot be reached must not make the others hear it every minute.
     ledgers.problems.told(_only(digest, reached), moment)
     return Told(tuple(lines), failed)
+
+
+def _digest_to(office: Office, recipient: Recipient, share: Digest, period: str) -> str:
+    """Why this owner has not got the share; empty when they have."""
+    messages = owner.digest_messages(share, Language(recipient.language), recipient.zone)
+    # Not tried later: the next digest says what is wrong then.
+    parcel = Parcel(PROBLEMS, period, {recipient.language: messages}, timedelta(0))
+    me = Owner(SENSOR, this_host(), os.getpid())
+    delivered: Delivered = office.post.deliver(parcel, (recipient,), me)
+    return delivered.summary()
 
 
 def _only(digest: Digest, fingerprints: set[str]) -> Digest:
@@ -161,7 +197,9 @@ def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return (last.message if last and last.message else "the run failed; see its log").strip()
 
 
-def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers: Ledgers) -> dg.SensorDefinition:
+def owner_sensor(
+    settings: Settings, reports: Mapping[str, Report[Any]], ledgers: Ledgers, office: Office
+) -> dg.SensorDefinition:
     """Every minute: failed runs and missing reports become problems, owners get one digest, the heartbeat goes out."""
 
     begun = now()
@@ -184,7 +222,7 @@ def owner_sensor(settings: Settings, reports: Mapping[str, Report[Any]], ledgers
         patient = moment >= begun + PATIENCE
         for subject, text, report in unseen(reports, settings, ledgers, moment) if patient else ():
             ledgers.problems.record(subject, "missing", text, moment, report=report)
-        told = tell(settings, ledgers, moment) if settings.owners or settings.report_owners else Told(())
+        told = tell(office, moment)
         if moment.minute == 0:
             ledgers.problems.forget(moment - _REMEMBERED)
         lines = [*told.lines, *([silent] if silent else [])]

@@ -6,32 +6,39 @@ Does not: what a report says (`reports/`), how it is sent (`channels/`), when (`
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 import dagster as dg
 
-from analytics_platform import delivery
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.cadence import Period
-from analytics_platform.channels.base import Channel, Receipt
-from analytics_platform.defs.claims import MISSING, Claims
+from analytics_platform.channels.base import ChannelError
+from analytics_platform.defs.claims import MISSING, Claims, now
 from analytics_platform.defs.failures import retried_when_transient
 from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.metrics import TABLES
+from analytics_platform.defs.office import Office, note, verdict
 from analytics_platform.defs.partitions import key_of, lookback_periods, of_report
-from analytics_platform.defs.resources import Ledgers
-from analytics_platform.defs.shown import markdown, picture
+from analytics_platform.defs.resources import Ledgers, Progress
+from analytics_platform.defs.shown import picture, receipts_table
+from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.language import Language
 from analytics_platform.messages import Message, Text
 from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.reports.base import NothingToReportError, Rendering, Report
 from analytics_platform.reports.notices import as_json, preliminary
 from analytics_platform.settings import Settings
-from analytics_platform.state.runs import Status
+from analytics_platform.state.parts import State
+from analytics_platform.state.runs import Entry, Status
 from analytics_platform.warehouses.base import Warehouse
 
 _NUMBERS = "numbers.json"
+# In which languages it was drawn and composed, the home's own first.
+_DRAWN, _LANGUAGES = "drawn_languages.json", "languages.json"
+# Fewer parts than these are sent before anybody has looked at a bar.
+_WORTH_A_BAR = 20
 
 
 def chart_key(report: Report[Any]) -> dg.AssetKey:
@@ -59,9 +66,9 @@ def keys_of(report: Report[Any]) -> list[dg.AssetKey]:
     return [*([chart_key(report)] if has_charts(report) else []), report_key(report), delivery_key(report)]
 
 
-def rendering(settings: Settings, *, complete: bool = True) -> Rendering:
-    """How reports of this home read."""
-    return Rendering(Language(settings.locale), settings.zone, complete, settings.csv_bom)
+def rendering(settings: Settings, language: str, *, complete: bool = True) -> Rendering:
+    """How reports of this home read in that language."""
+    return Rendering(Language(language), settings.zone, complete, settings.csv_bom)
 
 
 def read(report: Report[Any], warehouse: Warehouse, period: Period, settings: Settings) -> Any:
@@ -126,13 +133,21 @@ def _chart(
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
+        office: dg.ResourceParam[Office],
     ) -> dg.MaterializeResult:
         claims = Claims.of(context, report, ledgers.runs, alive, settings)
         for period in claims.take(context, delivery_key(report)):
             with claims.working(period):
-                how = rendering(settings, complete=MISSING not in context.run.tags)
-                drawn = report.draw(read(report, warehouse, period, settings), how)
-                paths = artifacts.save_drawn(report.name, period.last, drawn)
+                frame = read(report, warehouse, period, settings)
+                spoken = office.languages(report.name)
+                first, *others = spoken
+                for code in others:
+                    how = rendering(settings, code, complete=MISSING not in context.run.tags)
+                    artifacts.save_drawn(report.name, period.last, report.draw(frame, how), code)
+                how = rendering(settings, first, complete=MISSING not in context.run.tags)
+                drawn = report.draw(frame, how)
+                paths = artifacts.save_drawn(report.name, period.last, drawn, first)
+                artifacts.save(report.name, period.last, _DRAWN, json.dumps(spoken).encode())
                 shown: dict[str, dg.MetadataValue] = {
                     name.removesuffix(".png"): picture(content, f"{report.name} {period}")
                     for name, content in drawn.items()
@@ -164,6 +179,7 @@ def _messages(
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
+        office: dg.ResourceParam[Office],
     ) -> dg.MaterializeResult:
         claims = Claims.of(context, report, ledgers.runs, alive, settings)
         missing = context.run.tags.get(MISSING, "")
@@ -171,19 +187,24 @@ def _messages(
             with claims.working(period):
                 moment = data_moment(report, warehouse, period, settings)
                 frame = read(report, warehouse, period, settings)
-                drawn = artifacts.load_drawn(report.name, period.last) if has_charts(report) else {}
-                composed = tuple(report.compose(frame, drawn, rendering(settings, complete=not missing)))
-                if missing:
-                    composed = preliminary(composed, missing, Language(settings.locale))
+                spoken = _drawn_in(report, period, artifacts) or office.languages(report.name)
+                made: dict[str, tuple[Message, ...]] = {}
+                for code in spoken:
+                    drawn = artifacts.load_drawn(report.name, period.last, code) if has_charts(report) else {}
+                    composed = tuple(report.compose(frame, drawn, rendering(settings, code, complete=not missing)))
+                    made[code] = preliminary(composed, missing, Language(code)) if missing else composed
                 numbers = {
                     "numbers": as_json(report.numbers(frame)),
                     "numbers_at": moment.isoformat() if moment else None,
                 }
                 artifacts.save(report.name, period.last, _NUMBERS, json.dumps(numbers, ensure_ascii=False).encode())
-                saved = artifacts.save_messages(report.name, period.last, composed)
+                for code, composed in made.items():
+                    artifacts.save_messages(report.name, period.last, composed, code)
+                artifacts.save(report.name, period.last, _LANGUAGES, json.dumps(list(made)).encode())
+                saved = artifacts.folder(report.name, period.last)
                 context.add_asset_metadata(
                     {
-                        "text": dg.MetadataValue.md(f"```text\n{plain(composed)}\n```"),
+                        "text": dg.MetadataValue.md(f"```text\n{plain(made[spoken[0]])}\n```"),
                         "messages": dg.MetadataValue.path(saved),
                     },
                     partition_key=key_of(report, period),
@@ -210,53 +231,40 @@ def _receipt(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> d
         ledgers: dg.ResourceParam[Ledgers],
         settings: dg.ResourceParam[Settings],
         artifacts: dg.ResourceParam[Artifacts],
-        channels: dg.ResourceParam[Sequence[Channel]],
+        office: dg.ResourceParam[Office],
+        progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult:
         claims = Claims.of(context, report, ledgers.runs, alive, settings)
         mine = claims.take(context, delivery_key(report))
-        status = Status.PRELIMINARY if context.run.tags.get(MISSING) else Status.DELIVERED
-        sent: dict[str, Mapping[str, dg.MetadataValue]] = {}
+        missing = context.run.tags.get(MISSING, "")
+        becomes = Status.PRELIMINARY if missing else Status.DELIVERED
+        sent: dict[str, Mapping[str, Any]] = {}
         failures: list[str] = []
-        failed: list[Receipt] = []
         # All are read before the first is sent: a period that was never built must not stop in the middle.
-        prepared = {}
+        prepared: dict[Period, dict[str, tuple[Message, ...]]] = {}
         for period in mine:
             with claims.working(period):
-                prepared[period] = artifacts.load_messages(report.name, period.last)
-        for period, built in prepared.items():
+                prepared[period] = built(report, period, artifacts)
+        for period, messages in prepared.items():
             with claims.working(period):
-                kept = json.loads(artifacts.load(report.name, period.last, _NUMBERS))
-                if not all(channel.repeatable for channel in channels):
-                    claims.begin_delivery(period)
-                try:
-                    got = delivery.deliver(built, channels, key=f"{report.name}/{period.last}")
-                except delivery.DeliveryError as error:
-                    failures.append(f"{period}: {error}")
-                    failed += error.receipts
-                    claims.finish(period, Status.FAILED, str(error), arrived=error.arrived)
-                    continue
-                moment = kept["numbers_at"]
-                claims.finish(
-                    period,
-                    status,
-                    context.run.tags.get(MISSING, ""),
-                    numbers=kept["numbers"],
-                    numbers_at=datetime.fromisoformat(moment) if moment else None,
-                )
-            sent[key_of(report, period)] = {
-                "receipts": dg.MetadataValue.md(_receipts(got)),
-                "recipients": dg.MetadataValue.int(_recipients(got)),
-            }
+                got = _deliver(context, claims, office, period, messages, (becomes, missing), progress)
+                status, reason = verdict(got, becomes, missing)
+                claims.finish(period, status, reason)
+                note(ledgers, report.name, claims.entry(period).key, got, now())
+            if got.trouble or got.errors or not got.reached:
+                failures.append(f"{period}: {got.summary()}")
+                if got.unfinished:
+                    failures.append(f"It goes on by itself, for {settings.delivery_hours:g} hours at most.")
+            else:
+                sent[key_of(report, period)] = receipts_table(got.parts)
         if failures:
             # The periods that did go out keep their receipts.
             for key, shown in sent.items():
                 receipt = dg.AssetMaterialization(delivery_key(report), partition=key, metadata=shown)
                 # Recorded at once: what a step logs before it fails is dropped with it.
                 context.instance.report_runless_asset_event(receipt)
-            # No retry by Dagster: what is uncertain may have arrived, and what was sent would be sent twice.
-            raise dg.Failure(
-                "\n".join(failures), metadata={"receipts": dg.MetadataValue.md(_receipts(failed))}, allow_retries=False
-            )
+            # No retry by Dagster: the delivery ledger sees to what can be tried again.
+            raise dg.Failure("\n".join(failures), metadata=receipts_table(got.parts), allow_retries=False)
         for key in context.partition_keys:
             context.add_asset_metadata(
                 sent.get(key, {"receipts": dg.MetadataValue.md("delivered before; nothing was sent")}),
@@ -267,25 +275,65 @@ def _receipt(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> d
     return receipts
 
 
+def _deliver(
+    context: dg.AssetExecutionContext,
+    claims: Claims,
+    office: Office,
+    period: Period,
+    messages: Mapping[str, tuple[Message, ...]],
+    becomes: tuple[Status, str],
+    progress: Progress,
+) -> Delivered:
+    """Hand one period over and send it. Raises dg.Failure when nobody is to get it."""
+    report = claims.report
+    try:
+        recipients = office.recipients(report.name)
+    except ChannelError as nobody:
+        raise dg.Failure(str(nobody), allow_retries=False) from None
+    artifacts: Artifacts = context.resources.artifacts
+    _let_go(office, report, claims.entry(period))
+    kept = json.loads(artifacts.load(report.name, period.last, _NUMBERS))
+    moment = kept["numbers_at"]
+    parcel = Parcel(report.name, claims.entry(period).key, messages, office.patience)
+    claims.begin_delivery(
+        period,
+        parcel.period,
+        *becomes,
+        numbers=kept["numbers"],
+        numbers_at=datetime.fromisoformat(moment) if moment else None,
+    )
+    # Handed over only now: a period that was begun and has no delivery is made anew.
+    handed = office.post.hand_over(parcel, recipients)
+    if not handed.parts:
+        return handed
+
+    def tell(done: int, total: int) -> None:
+        if total > _WORTH_A_BAR:
+            progress.step(f"deliver {report.name}", done, total)
+
+    return office.post.send(report.name, parcel.period, recipients, claims.owner, progress=tell)
+
+
+def _let_go(office: Office, report: Report[Any], entry: Entry) -> None:
+    """What was left of an earlier round is not sent any more: this one brings it all."""
+    ledger = office.ledgers.deliveries
+    for number in range(1, entry.round):
+        left = ledger.parts(report.name, replace(entry, round=number).key)
+        states = (State.PENDING, State.UNCERTAIN)
+        ledger.give_up([p.id for p in left if p.unfinished], f"sent anew as {entry.key}", now(), states=states)
+
+
+def _drawn_in(report: Report[Any], period: Period, artifacts: Artifacts) -> Sequence[str]:
+    """The languages that its pictures are in; none when it has no pictures. Raises ArtifactError when not drawn."""
+    return json.loads(artifacts.load(report.name, period.last, _DRAWN)) if has_charts(report) else ()
+
+
+def built(report: Report[Any], period: Period, artifacts: Artifacts) -> dict[str, tuple[Message, ...]]:
+    """The report's messages by language, the home's first. Raises ArtifactError when it was not built."""
+    spoken = json.loads(artifacts.load(report.name, period.last, _LANGUAGES))
+    return {code: artifacts.load_messages(report.name, period.last, code) for code in spoken}
+
+
 def plain(messages: Sequence[Message]) -> str:
     """The texts among the messages, without markup."""
     return "\n\n".join(m.plain for m in messages if isinstance(m, Text))
-
-
-def _recipients(receipts: Sequence[Receipt]) -> int:
-    return len({(r.channel, r.recipient) for r in receipts})
-
-
-def _receipts(receipts: Sequence[Receipt]) -> str:
-    return markdown(
-        [
-            {
-                "outcome": r.outcome.value,
-                "part": r.part,
-                "recipient": f"{r.channel} {r.recipient}",
-                "detail": r.detail,
-            }
-            for r in receipts
-        ],
-        limit=500,
-    )

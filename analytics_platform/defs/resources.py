@@ -1,10 +1,11 @@
-"""What the assets are given: settings, warehouse, artifacts, channels, progress.
+"""What the assets are given: settings, warehouse, ledgers, progress.
 
 Belongs here: building each from the settings. Does not: anything they do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,17 +13,22 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from analytics_platform.channels.base import Channel, ChannelError
 from analytics_platform.settings import Home, Settings
 from analytics_platform.state.database import Database, sqlite_url
+from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import RunLedger
+from analytics_platform.state.slots import Slots
+from analytics_platform.state.subscribers import Subscribers
 from analytics_platform.warehouses.base import Warehouse
 
 
 @dataclass(frozen=True)
 class Ledgers:
-    """The small transactional state: which reports ran, what is wrong now. Opens its database on first use."""
+    """The small transactional state: which reports ran, what was sent to whom, what is wrong now.
+
+    Opens its database on first use.
+    """
 
     open: Callable[[], Database] = field(repr=False)
 
@@ -35,6 +41,21 @@ class Ledgers:
     def problems(self) -> Problems:
         """What is wrong now."""
         return Problems(self._database)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """What was sent to whom."""
+        return Deliveries(self._database)
+
+    @cached_property
+    def subscribers(self) -> Subscribers:
+        """Who gets what."""
+        return Subscribers(self._database)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """The pace that all processes keep together."""
+        return Slots(self._database, lambda: datetime.now(UTC))
 
     @cached_property
     def _database(self) -> Database:
@@ -113,36 +134,6 @@ def warehouse_resource(home: Home, settings: Settings) -> DuckDBWarehouseResourc
     )
 
 
-def configured_channels(home: Home, settings: Settings) -> Sequence[Channel]:
-    """The channel that DELIVERY_CHANNEL and the Telegram settings choose. ChannelError names a missing setting."""
-    if settings.delivers_to == "folder":
-        from analytics_platform.channels.folder import FolderChannel
-
-        return (FolderChannel(home.outbox),)
-    if settings.telegram_bot_token is None or not settings.telegram_chat_ids:
-        raise ChannelError("DELIVERY_CHANNEL is telegram: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_IDS")
-    from analytics_platform.channels.telegram import TelegramChannel
-
-    return (
-        TelegramChannel(settings.telegram_bot_token, settings.telegram_chat_ids, api_url=settings.telegram_api_url),
-    )
-
-
-def owner_channel(recipient: str, settings: Settings) -> Channel:
-    """The way to one owner: an e-mail address or a Telegram chat. ChannelError names a missing setting."""
-    if "@" in recipient and not recipient.startswith("@"):
-        if settings.smtp_host is None or settings.smtp_from is None:
-            raise ChannelError(f"{recipient} is to be told by e-mail: set SMTP_HOST and SMTP_FROM")
-        from analytics_platform.channels.email import EmailChannel
-
-        return EmailChannel(mail_server(settings, settings.smtp_host, settings.smtp_from), (recipient,))
-    if settings.telegram_bot_token is None:
-        raise ChannelError(f"the chat {recipient} is to be told of problems: set TELEGRAM_BOT_TOKEN")
-    from analytics_platform.channels.telegram import TelegramChannel
-
-    return TelegramChannel(settings.telegram_bot_token, (recipient,), api_url=settings.telegram_api_url)
-
-
 def mail_server(settings: Settings, host: str, sender: str) -> "MailServer":
     """The mail server of the SMTP settings."""
     from analytics_platform.channels.email import MailServer
@@ -156,11 +147,4 @@ def mail_server(settings: Settings, host: str, sender: str) -> "MailServer":
         sender=sender,
         timeout_seconds=settings.smtp_timeout_seconds,
         ca_file=settings.smtp_ca_file,
-    )
-
-
-def channels_resource(home: Home, settings: Settings) -> dg.ResourceDefinition:
-    """The configured channels, built when a report is delivered: the telegram library costs half a second to import."""
-    return dg.ResourceDefinition(
-        lambda _: configured_channels(home, settings), description="where reports go: Telegram or a folder"
     )

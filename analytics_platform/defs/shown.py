@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from analytics_platform.delivery import name as recipient_name
 from analytics_platform.metrics.catalog import Metric
 from analytics_platform.metrics.dimensions import Dimension
 from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.queries import Query
+from analytics_platform.state.parts import Part, State
 
 # The UI shows Markdown in the page up to here, and behind a click beyond.
 _INLINE_CHARACTERS = 1000
@@ -71,6 +73,37 @@ def picture(png: bytes, alternative: str) -> dg.MetadataValue:
     """A picture inside the asset's page."""
     encoded = base64.b64encode(png).decode("ascii")
     return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")
+
+
+def receipts_table(parts: Sequence[Part]) -> dict[str, dg.MetadataValue]:
+    """Who got what when, a line a recipient: what has not arrived comes first."""
+    lines: dict[tuple[str, str, str], list[Part]] = {}
+    for part in parts:
+        lines.setdefault(part.recipient, []).append(part)
+    rows = []
+    for found in lines.values():
+        sent = [part for part in found if part.state is State.SENT]
+        rest = [f"{part.part}: {part.state.value}. {part.error}".strip() for part in found if part not in sent]
+        notes = [f"{part.part}: {part.error}" for part in sent if part.error]
+        last = max((part.sent_at for part in sent if part.sent_at), default=None)
+        rows.append(
+            {
+                "recipient": recipient_name(found[0]),
+                "language": found[0].language,
+                "arrived": f"{len(sent)} of {len(found)}",
+                "last at (UTC)": f"{last:%Y-%m-%d %H:%M:%S}" if last else "",
+                "tries": max(part.attempts for part in found),
+                "not arrived": "; ".join(rest),
+                "remarks": "; ".join(notes),
+            }
+        )
+    rows.sort(key=lambda row: not row["not arrived"])
+    return {
+        "receipts": dg.MetadataValue.md(markdown(rows)),
+        "recipients": dg.MetadataValue.int(len(lines)),
+        "parts": dg.MetadataValue.int(len(parts)),
+        "parts_arrived": dg.MetadataValue.int(sum(part.state is State.SENT for part in parts)),
+    }
 
 
 def _cell(value: object) -> str:

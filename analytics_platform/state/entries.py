@@ -20,6 +20,7 @@ class Status(StrEnum):
     WAITING = "waiting"  # for its data
     READY = "ready"  # to be made
     RUNNING = "running"  # claimed by a process
+    SENDING = "sending"  # handed over to the delivery ledger, which sees to what has not arrived
     DELIVERED = "delivered"
     PRELIMINARY = "preliminary"  # delivered without all of its data
     FAILED = "failed"
@@ -34,7 +35,8 @@ class Entry:
 
     `numbers` are what readers were told, `{name, value, share}` each; a value that is not available is None. `owner`
     and `lease_until` are there while it is running. `delivering`: delivery has begun, so parts may have arrived; it
-    stays until the next claim.
+    stays until the next claim. `delivery` names it in the delivery ledger, `becomes` and `becomes_reason` are what the
+    period is once all has arrived. `round`: how many times readers were to get it, by a person's word after the first.
     """
 
     report: str
@@ -55,11 +57,20 @@ class Entry:
     corrected_at: datetime | None = None
     numbers_at: datetime | None = None  # of the data that the numbers are from
     late_told_at: datetime | None = None
+    round: int = 1
+    delivery: str | None = None
+    becomes: Status | None = None
+    becomes_reason: str | None = None
 
     @property
     def settled(self) -> bool:
         """Whether readers have it."""
         return self.status in SETTLED
+
+    @property
+    def key(self) -> str:
+        """What of the report this is, for the delivery ledger: `2026-11-20`, and ` #2` when it is sent anew."""
+        return f"{self.period.last}" if self.round == 1 else f"{self.period.last} #{self.round}"
 
 
 @dataclass(frozen=True)
@@ -90,11 +101,12 @@ class TakenError(ClaimError):
 
 
 class SettledError(ClaimError):
-    """Readers have it already."""
+    """Readers have it already, or it is on its way to them."""
 
     def __init__(self, entry: Entry) -> None:
         when = f" on {entry.finished_at:%Y-%m-%d at %H:%M} UTC" if entry.finished_at else ""
-        super().__init__(f"{entry.report} of {entry.period} was delivered{when}", entry)
+        done = "is on its way since" if entry.status is Status.SENDING else "was delivered"
+        super().__init__(f"{entry.report} of {entry.period} {done}{when}", entry)
 
 
 class LostClaimError(ClaimError):

@@ -16,7 +16,7 @@ from analytics_platform.state.models import CHANGES, CURSORS, PERIODS
 from analytics_platform.state.owners import Owner
 
 # Fields of an entry that are columns of the same name and type.
-_SAME = tuple(n for n in Entry.__dataclass_fields__ if n in PERIODS.c and n not in ("status", "numbers"))
+_SAME = tuple(n for n in Entry.__dataclass_fields__ if n in PERIODS.c and n not in ("status", "numbers", "becomes"))
 
 
 class Rows:
@@ -118,6 +118,7 @@ def _columns(entry: Entry) -> dict[str, Any]:
         "period_last": entry.period.last,
         "status": entry.status.value,
         "numbers": [dict(number) for number in entry.numbers],
+        "becomes": entry.becomes and entry.becomes.value,
         "run_id": owner and owner.run_id,
         "host": owner and owner.host,
         "pid": owner and owner.pid,
@@ -130,6 +131,7 @@ def _entry(row: RowMapping) -> Entry:
         period=Period(row["period_first"], row["period_last"]),
         status=Status(row["status"]),
         numbers=tuple(row["numbers"]),
+        becomes=Status(row["becomes"]) if row["becomes"] else None,
         owner=None if row["run_id"] is None else Owner(row["run_id"], row["host"], row["pid"], row["lock"]),
         **{name: row[name] for name in _SAME},
     )

@@ -48,7 +48,7 @@ __all__ = [
 
 DIED = "its process ended without a word"
 SILENT = "its process did not renew its lease in time"
-DIED_DELIVERING = "ended while delivering; parts may have arrived"
+DIED_DELIVERING = "its process ended while delivering"
 
 Gone = Callable[[Owner], bool]
 
@@ -68,7 +68,7 @@ class RunLedger:
 
     def standing(self) -> tuple[Mapping[str, date], list[Entry]]:
         """Every report's cursor, and every entry that readers do not have: one transaction for a whole look."""
-        unfinished = (Status.WAITING, Status.READY, Status.RUNNING, Status.FAILED)
+        unfinished = (Status.WAITING, Status.READY, Status.RUNNING, Status.SENDING, Status.FAILED)
         with self._rows() as rows:
             return rows.cursors(), rows.find_all(None, None, unfinished, None)
 
@@ -105,8 +105,8 @@ class RunLedger:
     def expect(self, report: str, period: Period, status: Status, reason: str, now: datetime) -> Entry:
         """The period is known to wait for its data or to be ready: create or update its entry; what is stored then.
 
-        Leaves alone what is running, what readers have, and what failed after delivery had begun (trying that again by
-        itself could send parts twice; `claim` and `reset` do it knowingly). Writes only when something differs.
+        Leaves alone what is running, what readers have or are being sent, and what failed after delivery had begun (a
+        person must look at that; `claim` and `reset` do it knowingly). Writes only when something differs.
         """
         if status not in (Status.WAITING, Status.READY):
             raise ValueError(f"a period can be expected as waiting or ready, not as {status}")
@@ -138,9 +138,10 @@ class RunLedger:
     ) -> Entry:
         """Make the period this owner's until it finishes or `now + lease` has passed; the entry, running.
 
-        Free are periods unknown, waiting, ready, failed, running with a process that is `gone` or a lease that ended,
-        and, `again`, delivered ones. An owner that has the claim gets it back unchanged. Raises TakenError when another
-        process is at it, SettledError when readers have it and not `again`.
+        Free are periods unknown, waiting, ready, failed, running with a process that is `gone` or a lease that ended
+        before delivery began, and, `again`, delivered ones. An owner that has the claim gets it back unchanged. Raises
+        TakenError when another process is at it, SettledError when readers have or are being sent it and not `again`.
+        What was handed over before, and is claimed nevertheless, begins a new round.
         """
         now = utc(now)
         fresh = _started(Entry(report, period, Status.WAITING, now, now), owner, now, lease)
@@ -148,8 +149,6 @@ class RunLedger:
             stored, added = rows.find_or_add(fresh, owner.run_id)
             if added:
                 return stored
-            if stored.settled and not again:
-                raise SettledError(stored)
             reason = ""
             if stored.status is Status.RUNNING:
                 if stored.owner == owner:
@@ -160,22 +159,46 @@ class RunLedger:
                 rows.store(stored, ended, _run_of(stored))
                 reason = f"taken over from run {_run_of(stored)}: {ended.reason}"
                 stored = ended
-            return rows.store(
-                stored, _started(replace(stored, period=period, reason=reason), owner, now, lease), owner.run_id
-            )
+            if again or not (stored.settled or stored.status is Status.SENDING):
+                claimed = replace(stored, period=period, reason=reason, round=_round(stored))
+                return rows.store(stored, _started(claimed, owner, now, lease), owner.run_id)
+        raise SettledError(stored)
 
-    def delivering(self, report: str, period_end: date, owner: Owner, now: datetime) -> None:
-        """Parts may arrive from here on: committed before the first is sent, so that no crash hides it.
+    def delivering(
+        self,
+        report: str,
+        period_end: date,
+        owner: Owner,
+        now: datetime,
+        *,
+        delivery: str,
+        becomes: Status,
+        reason: str = "",
+        numbers: Iterable[Mapping[str, Any]] | None = None,
+        numbers_at: datetime | None = None,
+    ) -> None:
+        """Parts of `delivery` may arrive from here on: committed before the first is sent, so that no crash hides it.
 
-        Raises LostClaimError when the claim is another's, and also when its lease has ended: another could take it at
-        any moment and send the same. `renew` right before makes it last.
+        `numbers` are what it says; numbers that are not given stay as they were. Raises LostClaimError when the claim
+        is another's, and also when its lease has ended: another could take it at any moment. `renew` right before makes
+        it last.
         """
         now = utc(now)
         with self._rows(write=True) as rows:
             stored = _own(rows, report, period_end, owner)
             if stored.lease_until is not None and stored.lease_until <= now:
                 raise LostClaimError(report, period_end, owner, stored)
-            rows.store(stored, replace(stored, delivering=True, updated_at=now), owner.run_id)
+            begun = replace(
+                stored,
+                delivering=True,
+                delivery=delivery,
+                becomes=becomes,
+                becomes_reason=reason,
+                numbers=stored.numbers if numbers is None else plain_numbers(numbers),
+                numbers_at=stored.numbers_at if numbers_at is None else utc(numbers_at),
+                updated_at=now,
+            )
+            rows.store(stored, begun, owner.run_id)
 
     def renew(self, report: str, period_end: date, owner: Owner, now: datetime, lease: timedelta) -> None:
         """The claim lasts until `now + lease`. Raises LostClaimError when it is no longer this owner's."""
@@ -185,42 +208,32 @@ class RunLedger:
             rows.store(stored, replace(stored, lease_until=now + lease, updated_at=now), owner.run_id)
 
     def finish(  # noqa: PLR0917  (who, what, how it ended)
-        self,
-        report: str,
-        period_end: date,
-        owner: Owner,
-        status: Status,
-        reason: str,
-        now: datetime,
-        *,
-        numbers: Iterable[Mapping[str, Any]] | None = None,
-        numbers_at: datetime | None = None,
-        arrived: bool = True,
+        self, report: str, period_end: date, owner: Owner, status: Status, reason: str, now: datetime
     ) -> Entry:
-        """Give the claim back as delivered, preliminary, failed or ready (to be done again).
+        """Give the claim back as delivered, preliminary, sending, failed or ready (to be done again).
 
-        `arrived` False: delivery was begun, but it is proven that nothing got through.
-        Numbers that are not given stay as they were. Raises LostClaimError when the claim is no longer this owner's.
+        Raises LostClaimError when the claim is no longer this owner's.
         """
         if status in (Status.WAITING, Status.RUNNING):
             raise ValueError(f"a claim cannot end as {status}")
         now = utc(now)
-        told = None if numbers is None else plain_numbers(numbers)
         with self._rows(write=True) as rows:
             stored = _own(rows, report, period_end, owner)
-            after = _freed(stored, status, reason, now)
-            if told is not None:
-                after = replace(after, numbers=told)
-            if numbers_at is not None:
-                after = replace(after, numbers_at=utc(numbers_at))
-            if not arrived:
-                after = replace(after, delivering=False)
-            return rows.store(stored, after, owner.run_id)
+            return rows.store(stored, _freed(stored, status, reason, now), owner.run_id)
+
+    def arrived(self, was: Entry, status: Status, reason: str, now: datetime) -> Entry | None:
+        """What was sent has arrived, or has failed: the end of `was`. None when it is no longer on its way."""
+        now = utc(now)
+        with self._rows(write=True) as rows:
+            stored = rows.find(was.report, was.period.last, lock=True)
+            if stored is None or (stored.status, stored.delivery) != (Status.SENDING, was.delivery):
+                return None
+            return rows.store(stored, _freed(stored, status, reason, now), "")
 
     def release_dead(self, now: datetime, gone: Gone) -> list[Entry]:
         """End the claims whose process is gone or whose lease ended; the entries, as they are then.
 
-        Ready to be done again when delivery had not begun; failed when it had, since parts may have arrived.
+        Ready to be done again when delivery had not begun; when it had, sending: the delivery ledger knows the rest.
         """
         now = utc(now)
         running = self.entries(statuses=(Status.RUNNING,))
@@ -250,7 +263,7 @@ class RunLedger:
             if stored.status is Status.RUNNING and not force and not _over(stored, now, lambda _: False):
                 raise TakenError(stored)
             fresh = Entry(report, stored.period, Status.WAITING, stored.created_at, now, "reset", waiting_since=now)
-            return rows.store(stored, fresh, "")
+            return rows.store(stored, replace(fresh, round=_round(stored)), "")
 
     # ---------------------------------------------------- after and around delivery
 
@@ -300,7 +313,8 @@ class RunLedger:
 
 def _as_expected(stored: Entry, period: Period, status: Status, reason: str) -> Entry:
     """The entry as an expectation leaves it, its moments not yet set."""
-    if stored.status is Status.RUNNING or stored.settled or (stored.status is Status.FAILED and stored.delivering):
+    handed_over = stored.settled or stored.status in (Status.RUNNING, Status.SENDING)
+    if handed_over or (stored.status is Status.FAILED and stored.delivering):
         return stored
     return replace(stored, period=period, status=status, reason=reason)
 
@@ -336,8 +350,13 @@ def _freed(entry: Entry, status: Status, reason: str, now: datetime) -> Entry:
 def _ended(entry: Entry, why: str, now: datetime) -> Entry:
     """The entry of a process that never said how it ended."""
     if entry.delivering:
-        return _freed(entry, Status.FAILED, DIED_DELIVERING, now)
+        return _freed(entry, Status.SENDING if entry.delivery else Status.FAILED, DIED_DELIVERING, now)
     return _freed(entry, Status.READY, why, now)
+
+
+def _round(entry: Entry) -> int:
+    """The round of what is begun anew: another one when this one was handed over to be delivered."""
+    return entry.round + (entry.delivering and entry.status in (*SETTLED, Status.SENDING, Status.FAILED))
 
 
 def _over(entry: Entry, now: datetime, gone: Gone) -> str:

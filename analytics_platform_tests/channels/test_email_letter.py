@@ -3,9 +3,8 @@
 import html
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 
@@ -13,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_platform.channels.base import Outcome, Receipt
-from analytics_platform.channels.email import EmailChannel, MailServer
-from analytics_platform.channels.email_letter import Mailbox, file_name, letter
-from analytics_platform.messages import Album, Document, Message, Picture, Text
-from analytics_platform_tests.mail_server import MailStandIn, mail_server
+from analytics_platform.channels.base import Outcome, Recipient
+from analytics_platform.channels.email_address import Mailbox
+from analytics_platform.channels.email_letter import file_name, letter
+from analytics_platform.language import Language
+from analytics_platform.messages import Album, Document, Picture, Text
+from analytics_platform_tests.mail_server import KEY, NOW, MailStandIn, mail_server, send_mail
 
-KEY = "feed_daily/2026-11-20"
-NOW = datetime(2026, 11, 21, 8, 0, 5, tzinfo=UTC)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 CSV = "день;dau\r\n20.11;5\n.\n..\n".encode()
 REPORT = (
@@ -29,15 +27,8 @@ REPORT = (
     Document("Отчёт за 20 ноября 2026 года по всем срезам.csv", CSV, "все цифры"),
     Document("report.pdf", b"%PDF-1.7\n\x00\xff"),
 )
-PARTS = ["1 text", "2 album", f"3 document {REPORT[2].filename}", "4 document report.pdf"]
-
-
-def channel(server: MailServer, *recipients: str) -> EmailChannel:
-    return EmailChannel(server, recipients or ("ann@example.org",), clock=NOW.timestamp)
-
-
-def send(server: MailServer, *recipients: str, messages: Sequence[Message] = (Text("hello"),)) -> list[Receipt]:
-    return channel(server, *recipients).send(messages, key=KEY)
+LINK = "https://reports.example.org/unsubscribe/AbC-123_x?topic=feed_daily"
+REASON = "You get this because ann@example.org subscribes to it."
 
 
 @pytest.fixture
@@ -47,12 +38,11 @@ def server() -> Iterator[MailStandIn]:
 
 
 def test_a_report_arrives_whole(server: MailStandIn) -> None:
-    receipts = send(server.server, messages=REPORT)
+    (sent,) = send_mail(server.server, messages=REPORT)
 
     (mail,) = server.accepted
     message = mail.message
-    assert [(r.part, r.outcome) for r in receipts] == [(part, Outcome.SENT) for part in PARTS]
-    assert {r.references for r in receipts} == {(message["Message-ID"],)}
+    assert (sent.outcome, sent.detail, sent.references) == (Outcome.SENT, "", (message["Message-ID"],))
     assert (mail.sender, mail.recipients) == ("reports@example.org", ("ann@example.org",))
     assert message["Subject"] == "Сбой: «Лента» <v2>"
     assert [(a.display_name, a.addr_spec) for a in message["From"].addresses] == [
@@ -62,23 +52,26 @@ def test_a_report_arrives_whole(server: MailStandIn) -> None:
     assert message["Date"].datetime == NOW
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["X-Auto-Response-Suppress"] == "OOF, AutoReply"
+    assert (message["Content-Language"], message["List-ID"]) == ("en", "<feed_daily.example.org>")
+    assert (message["List-Unsubscribe"], message["List-Unsubscribe-Post"]) == (None, None)
     assert mail.raw.isascii()
     assert max(map(len, mail.raw.split(b"\r\n"))) <= 78
 
 
 def test_the_plain_version_says_everything(server: MailStandIn) -> None:
-    send(server.server, messages=REPORT)
+    send_mail(server.server, messages=REPORT)
     plain = server.accepted[0].message.get_body(("plain",))
     assert plain is not None
     assert plain.get_content().replace("\r\n", "\n") == (
         "Сбой: «Лента» <v2>\n    CTR журнал (http://ui/runs/1?a=1&b=2)\n\n"
         "[Активность.png] по дням & <часам>\n\n[b.png]\n\n"
-        "[Отчёт за 20 ноября 2026 года по всем срезам.csv] все цифры\n\n[report.pdf]\n"
+        "[Отчёт за 20 ноября 2026 года по всем срезам.csv] все цифры\n\n[report.pdf]\n\n"
+        f"{REASON}\n"
     )
 
 
 def test_the_html_version_shows_its_pictures(server: MailStandIn) -> None:
-    send(server.server, messages=REPORT)
+    send_mail(server.server, messages=REPORT)
     message = server.accepted[0].message
     assert [part.get_content_type() for part in message.walk()] == [
         "multipart/mixed",
@@ -113,20 +106,24 @@ def test_whatever_is_said_can_be_read_again(texts: list[str], content: bytes) ->
     said, name, caption = texts
     messages = (Text(html.escape(said)), Document(name, content, caption), Album((Picture(name, PNG, caption),)))
     ann = Mailbox.parse("ann@example.org")
-    raw = letter(messages, ann, ann, key=said, moment=NOW).payload
+    raw = letter(messages, ann, ann, key=said, moment=NOW, language=Language("en"), unsubscribe=said).payload
 
     assert raw.isascii()
     assert b"\n" not in raw.replace(b"\r\n", b"")
     assert b"\r" not in raw.replace(b"\r\n", b"")
     message = message_from_bytes(raw, policy=default)
-    assert len(message.keys()) == 9
+    assert len(message.keys()) == 11
     assert not [part for part in message.walk() if part.defects]
     (attachment,) = message.iter_attachments()
     assert attachment.get_payload(decode=True) == content
     assert attachment.get_filename() == file_name(name)
     body = message.get_body(("plain",))
     assert body is not None
-    assert body.get_content().split() == [*_visible(said), *_visible(f"[{file_name(name)}] {caption}".strip()) * 2]
+    assert body.get_content().split() == [
+        *_visible(said),
+        *_visible(f"[{file_name(name)}] {caption}".strip()) * 2,
+        *REASON.split(),
+    ]
 
 
 def _visible(text: str) -> list[str]:
@@ -137,7 +134,7 @@ def test_attachments_arrive_byte_for_byte(server: MailStandIn) -> None:
     every_byte = Document("всё.bin", bytes(range(256)) * 300)
     not_utf8 = Document("old.csv", "день".encode("cp1251"))
     odd = Album((Picture("vector.svg", b"<svg/>"),))
-    send(server.server, messages=(*REPORT, every_byte, not_utf8, odd))
+    send_mail(server.server, messages=(*REPORT, every_byte, not_utf8, odd))
 
     found = list(server.accepted[0].message.iter_attachments())
     assert [(part.get_filename(), part.get_content_type(), part.get_payload(decode=True)) for part in found] == [
@@ -152,9 +149,11 @@ def test_attachments_arrive_byte_for_byte(server: MailStandIn) -> None:
 
 
 def test_a_repeat_is_recognised_by_its_message_id(server: MailStandIn) -> None:
-    mail = channel(server.server, "ann@example.org", "bob@example.org")
     for key in (KEY, KEY, "feed_daily/2026-11-21"):
-        mail.send([Text(f"hello {time.monotonic()}")], key=key)
+        messages = [Text(f"hello {time.monotonic()}")]
+        link = f"{LINK}{time.monotonic()}"
+        ann = Recipient("email", "ann@example.org", unsubscribe=link)
+        send_mail(server.server, ann, "bob@example.org", messages=messages, key=key, repeat=key == KEY)
     ids = [mail.message["Message-ID"] for mail in server.accepted]
     assert ids[:2] == ids[2:4]
     assert len(set(ids)) == 4
@@ -185,10 +184,11 @@ def test_nothing_can_become_a_header_of_its_own(server: MailStandIn, hostile: st
         Document(hostile + ".csv", b"1", hostile),
         Album((Picture(hostile, PNG, hostile),)),
     )
-    receipts = EmailChannel(server.server, ["ann@example.org"]).send(messages, key=hostile + KEY)
+    ann = Recipient("email", "ann@example.org", unsubscribe=LINK + hostile)
+    (sent,) = send_mail(server.server, ann, messages=messages, key=hostile + KEY)
 
     (mail,) = server.accepted
-    assert {receipt.outcome for receipt in receipts} == {Outcome.SENT}
+    assert sent.outcome is Outcome.SENT
     assert mail.recipients == ("ann@example.org",)
     head = mail.raw.split(b"\r\n\r\n")[0]
     names = [line.split(b":")[0] for line in head.split(b"\r\n") if not line.startswith((b" ", b"\t"))]
@@ -200,8 +200,11 @@ def test_nothing_can_become_a_header_of_its_own(server: MailStandIn, hostile: st
         b"Message-ID",
         b"Auto-Submitted",
         b"X-Auto-Response-Suppress",
+        b"List-ID",
+        *([b"List-Unsubscribe", b"List-Unsubscribe-Post"] if not hostile else []),
         b"MIME-Version",
         b"Content-Type",
+        b"Content-Language",
     ]
     assert b"\nBcc" not in head
     assert mail.message["Bcc"] is None
@@ -212,8 +215,8 @@ def test_nothing_can_become_a_header_of_its_own(server: MailStandIn, hostile: st
 
 def test_no_name_can_become_a_header(server: MailStandIn) -> None:
     hostile = '=?utf-8?q?=0ABcc:_eve@example.org?= "я", b\\ <reports@example.org>'
-    (receipt,) = send(replace(server.server, sender=hostile), "=?utf-8?q?=0ABcc:_eve?= <ann@example.org>")
-    assert receipt.outcome is Outcome.SENT
+    (sent,) = send_mail(replace(server.server, sender=hostile), "=?utf-8?q?=0ABcc:_eve?= <ann@example.org>")
+    assert sent.outcome is Outcome.SENT
     message = server.accepted[0].message
     assert message["Bcc"] is None
     assert [a.addr_spec for a in (*message["From"].addresses, *message["To"].addresses)] == [
@@ -224,15 +227,119 @@ def test_no_name_can_become_a_header(server: MailStandIn) -> None:
 
 def test_lines_of_dots_arrive(server: MailStandIn) -> None:
     text = "first\n.\n..\n.dot\nlast"
-    send(server.server, messages=(Text(text),))
+    send_mail(server.server, messages=(Text(text),))
     body = server.accepted[0].message.get_body(("plain",))
     assert body is not None
-    assert body.get_content().replace("\r\n", "\n") == f"{text}\n"
+    assert body.get_content().replace("\r\n", "\n") == f"{text}\n\n{REASON}\n"
 
 
 def test_a_repeat_to_a_name_is_the_same_as_to_the_address(server: MailStandIn) -> None:
-    send(server.server, "Ann <ann@example.org>")
-    send(server.server, "ann@example.org")
+    send_mail(server.server, "Ann <ann@example.org>")
+    send_mail(server.server, "ann@example.org")
     first, second = (mail.message for mail in server.accepted)
     assert first["Message-ID"] == second["Message-ID"]
     assert first["To"].addresses[0].display_name == "Ann"
+
+
+def header_lines(mail: MailStandIn) -> list[bytes]:
+    """The head of the last mail as it crossed the wire, one header a line."""
+    head = mail.accepted[-1].raw.split(b"\r\n\r\n")[0]
+    return re.sub(rb"\r\n[ \t]+", b" ", head).split(b"\r\n")
+
+
+def bodies(mail: MailStandIn) -> list[str]:
+    found = [mail.accepted[-1].message.get_body((kind,)) for kind in ("plain", "html")]
+    return [part.get_content().replace("\r\n", "\n") for part in found if part is not None]
+
+
+@pytest.mark.parametrize("length", [0, 40, 700])
+def test_a_mail_can_be_unsubscribed_by_one_click(server: MailStandIn, length: int) -> None:
+    link = LINK.replace("AbC", "A" * length + "bC")
+    send_mail(server.server, Recipient("email", "Анна <ann@example.org>", unsubscribe=link, language="ru"))
+    lines = header_lines(server)
+    assert (
+        f"List-Unsubscribe: <{link}>".encode() in lines
+    )  # RFC 8058: one https address, not encoded, and the POST's body
+    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
+    assert b"List-ID: <feed_daily.example.org>" in lines
+    assert b"Content-Language: ru" in lines
+    assert max(map(len, server.accepted[0].raw.split(b"\r\n"))) <= 998
+    plain, page = bodies(server)
+    reason = "Вы получили это письмо, потому что адрес ann@example.org подписан на рассылку."
+    assert plain == f"hello\n\n{reason}\nОтписаться: {link}\n"
+    assert reason in page
+    assert f'<a href="{html.escape(link)}" style="color: #555">Отписаться</a>' in page
+    assert '<html lang="ru">' in page
+
+
+@pytest.mark.parametrize(
+    ("address", "shown", "header", "post"),
+    [
+        ("", False, False, False),
+        ("http://localhost:8080/unsubscribe/abc", True, True, True),
+        ("http://[::1]:8080/unsubscribe/abc", True, True, True),
+        ("http://reports.example.org/unsubscribe/abc", True, False, False),
+        ("mailto:reports@example.org?subject=unsubscribe%20feed", True, True, False),
+        ("mailto:", False, False, False),
+        ("https://", False, False, False),
+        ("https://[broken/x", False, False, False),
+        ("javascript:alert(1)", False, False, False),
+        ("data:text/html,x", False, False, False),
+        ("//reports.example.org/x", False, False, False),
+        ("https://reports.example.org/x>, <https://eve.example.org/", False, False, False),
+        ("https://reports.example.org/x\r\nBcc: eve@example.org", False, False, False),
+        ('https://reports.example.org/x" onclick="alert(1)', False, False, False),
+        ("https://reports.example.org/я", False, False, False),
+        ("https://reports.example.org/?a=?utf-8?q?=0ABcc:_eve@example.org?=", False, False, False),
+        ("https://reports.example.org/" + "x" * 1000, False, False, False),
+    ],
+)
+def test_only_an_address_that_can_be_one_is_named(
+    server: MailStandIn, address: str, shown: bool, header: bool, post: bool
+) -> None:
+    send_mail(server.server, Recipient("email", "ann@example.org", unsubscribe=address))
+    message = server.accepted[0].message
+    assert message["List-Unsubscribe"] == (f"<{address}>" if header else None)
+    assert message["List-Unsubscribe-Post"] == ("List-Unsubscribe=One-Click" if post else None)
+    assert message["Bcc"] is None
+    plain, page = bodies(server)
+    assert REASON in plain
+    assert REASON in page
+    assert (f"Unsubscribe: {address}" in plain) == shown
+    assert (f'<a href="{address}"' in page) == shown
+    assert ("<a " in page) == shown
+    assert "onclick" not in page
+
+
+def test_a_repeat_says_so_first(server: MailStandIn) -> None:
+    said = Text("<b>Report</b>")
+    send_mail(server.server, Recipient("email", "ann@example.org"), messages=[said], repeat=True)
+    plain, page = bodies(server)
+    again = "Sent again: it is not known whether this arrived before."
+    assert plain == f"{again}\n\nReport\n\n{REASON}\n"
+    assert page.index(again) < page.index("<b>Report</b>")
+    assert server.accepted[0].message["Subject"] == "Report"
+    send_mail(server.server, Recipient("email", "ann@example.org"), messages=[said])
+    assert again not in "".join(bodies(server))
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("feed_daily/2026-11-20 #2", "feed_daily"),
+        ("problems/x", "problems"),
+        ("Сбой\r\nBcc: x/1", "Bcc-x"),
+        ("я/1", "reports"),
+        ("x" * 200 + "/1", "x" * 63),
+    ],
+)
+def test_mails_of_one_report_are_one_list(server: MailStandIn, key: str, name: str) -> None:
+    send_mail(server.server, key=key)
+    assert server.accepted[0].message["List-ID"].strip() == f"<{name}.example.org>"
+
+
+def test_an_address_cannot_break_the_page(server: MailStandIn) -> None:
+    (sent,) = send_mail(server.server, "a&b'<script>@example.org", "a&b'{x}@example.org")[1:]
+    assert sent.outcome is Outcome.SENT
+    assert "because a&amp;b'{x}@example.org subscribes" in bodies(server)[1]
+    assert len(server.accepted) == 1

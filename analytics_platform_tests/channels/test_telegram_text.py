@@ -3,7 +3,6 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_platform.channels.telegram_pacing import Pace
 from analytics_platform.channels.telegram_text import split_html, split_plain, width
 from analytics_platform.messages import Text
 from analytics_platform_tests.telegram_wire import parse_html
@@ -70,22 +69,3 @@ def test_more_than_a_hundred_entities_are_spread_over_messages() -> None:
 def test_what_cannot_be_encoded_is_replaced() -> None:
     assert split_html("a\ud800b")[0].plain == "a\ufffdb"
     assert split_plain("\udfff", limit=5) == ["\ufffd"]
-
-
-def test_the_pace() -> None:
-    now = 0.0
-    pace = Pace(lambda: now)
-    assert pace.take("1", 1) == 0
-    assert pace.take("1", 1) == 1  # one a second to a chat
-    assert pace.take("2", 10) == 0  # another chat need not wait
-    assert pace.take("3", 10) == 0
-    assert pace.take("4", 10) == 1  # thirty a second altogether
-    now = 1.0
-    assert pace.take("-4", 10) == 0
-    now = 11.0
-    assert pace.take("2", 1) == 0  # a private chat has no limit a minute
-    assert pace.take("-4", 10) == 0
-    now = 21.0
-    assert pace.take("-4", 1) == 40  # twenty a minute to a group: the first ten were at second 1
-    now = 61.0
-    assert pace.take("-4", 1) == 0

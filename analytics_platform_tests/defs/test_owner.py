@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 
 from analytics_platform.cadence import Period
-from analytics_platform.channels.base import Channel
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import owner
 from analytics_platform.defs.health import examine, unseen
@@ -56,7 +55,6 @@ def fail(bench: Bench) -> None:
         bench.place.home,
         bench.settings,
         warehouse=Altered(bench.place.warehouse),  # type: ignore[arg-type]
-        channels=[],
     )
     result = definitions.resolve_job_def(METRICS_JOB).execute_in_process(
         instance=bench.instance,
@@ -77,7 +75,7 @@ def body(mail: Mail) -> str:
 def told(bench: Bench, now: datetime) -> owner.Told:
     """What the owner's sensor does in a tick."""
     owner.close_recovered(bench.instance, bench.ledgers, now)
-    return owner.tell(bench.settings, bench.ledgers, now)
+    return owner.tell(bench.office, now)
 
 
 def test_a_failed_run_is_told_once_then_daily_and_closed_when_it_is_over(bench: Bench, mail: MailStandIn) -> None:
@@ -132,7 +130,7 @@ def test_an_owner_who_cannot_be_reached_is_tried_again_and_the_tick_says_why(ben
 
 def test_the_password_is_nowhere(bench: Bench, mail: MailStandIn, caplog: pytest.LogCaptureFixture) -> None:
     with_owner(bench, mail)
-    build_definitions(bench.place.home, bench.settings, channels=[])  # as every process of the daemon does
+    build_definitions(bench.place.home, bench.settings)  # as every process of the daemon does
     bench.ledgers.problems.record("job x", "failed", f"login {PASSWORD} refused", datetime.now(UTC))
     told(bench, datetime.now(UTC))
     [letter] = mail.accepted
@@ -176,8 +174,7 @@ def test_the_sensor_collects_tells_and_beats(loaded: Place, mail: MailStandIn, t
     with dg.DagsterInstance.ephemeral() as instance:
         made = Bench(loaded, loaded.settings, instance)
         with_owner(made, mail, heartbeat_file=tmp_path / "beat")
-        channels: list[Channel] = []
-        repository = build_definitions(loaded.home, made.settings, channels=channels).get_repository_def()
+        repository = build_definitions(loaded.home, made.settings).get_repository_def()
         sensor = repository.get_sensor_def(owner.SENSOR)
         first = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, repository_def=repository))
         assert first.cursor

@@ -9,12 +9,12 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from analytics_platform.channels.base import Channel, Outcome, Receipt
+from analytics_platform.channels.base import Outcome, Sent
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs.claims import AGAIN
 from analytics_platform.defs.reports import delivery_key
 from analytics_platform.defs.schedules import METRICS_JOB, report_job
-from analytics_platform.messages import Album, Document, Message, Text
+from analytics_platform.messages import Album, Document, Text
 from analytics_platform.metrics.events import FEED_ACTIONS, arrow_schema
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.metrics.tables import ResultTable
@@ -23,29 +23,11 @@ from analytics_platform.queries import Query
 from analytics_platform.reports import all_reports
 from analytics_platform.warehouses.base import EventLoad, Row, Warehouse, WarehouseBusyError
 from analytics_platform_tests.defs.conftest import DAYS, FIRST, LAST, Place
+from analytics_platform_tests.recording import Recording, office_of
 
 FEED = all_reports()["feed_daily"]
 REPORT_JOB = report_job(FEED)
 DELIVERY = delivery_key(FEED)
-
-
-class Recording:
-    """A channel that keeps what it was given and answers as told."""
-
-    name = "recording"
-    repeatable = False
-
-    def __init__(self, outcome: Outcome = Outcome.SENT) -> None:
-        self.outcome = outcome
-        self.sent: list[tuple[str, Sequence[Message]]] = []
-
-    def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
-        """Note the delivery; one receipt a message."""
-        self.sent.append((key, tuple(messages)))
-        return [
-            Receipt(self.name, "somebody", f"{k} part", self.outcome, "" if self.outcome is Outcome.SENT else "why")
-            for k, _ in enumerate(messages, start=1)
-        ]
 
 
 @dataclass
@@ -82,7 +64,7 @@ def run(
     first: date,
     last: date,
     *,
-    channels: Sequence[Channel] = (),
+    channels: Sequence[Recording] = (),
     warehouse: object | None = None,
     instance: dg.DagsterInstance | None = None,
     again: bool = False,
@@ -91,7 +73,7 @@ def run(
     definitions = build_definitions(
         place.home,
         place.settings,
-        channels=channels,
+        office=office_of(place.home, place.settings, channels),
         warehouse=warehouse or place.warehouse,  # type: ignore[arg-type]
     )
     with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
@@ -107,7 +89,7 @@ def run(
         )
 
 
-def whole(place: Place, day: date, channels: Sequence[Channel]) -> dg.ExecuteInProcessResult:
+def whole(place: Place, day: date, channels: Sequence[Recording]) -> dg.ExecuteInProcessResult:
     """The day's figures, then its feed report."""
     assert run(place, METRICS_JOB, day, day).success
     return run(place, REPORT_JOB, day, day, channels=channels)
@@ -224,29 +206,33 @@ def test_a_day_without_feed_events_is_refused_and_nothing_is_delivered(loaded: P
     assert channel.sent == []
 
 
-@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.NOT_SENT, Outcome.UNCERTAIN])
-def test_a_delivery_that_is_not_certain_is_red_and_not_repeated(loaded: Place, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "state", "tries"),
+    [
+        (Outcome.REFUSED, "failed", 1),
+        (Outcome.NOT_SENT, "pending", 4),
+        (Outcome.UNCERTAIN, "uncertain (held)", 1),
+    ],
+)
+def test_a_delivery_that_is_not_certain_is_red(loaded: Place, outcome: Outcome, state: str, tries: int) -> None:
     channel = Recording(outcome)
     result = whole(loaded, LAST, [channel])
     assert not result.success
-    assert len(channel.sent) == 1
-    assert "3 of 3 parts were not delivered for certain" in failure(result)
+    assert len(channel.sent) == tries
+    assert f"1 of 1 parts have not arrived for certain:\nrecording somebody, all: {state}. Why." in failure(result)
+    assert ("It goes on by itself" in failure(result)) == (outcome is Outcome.NOT_SENT)
     assert ("deliveries/feed_daily", LAST.isoformat()) not in materialized(result)
 
 
 def test_days_that_were_delivered_keep_their_receipts_when_another_is_refused(loaded: Place) -> None:
     run(loaded, METRICS_JOB, FIRST, LAST)
 
-    class RefusesTheLast(Recording):
-        def send(self, messages: Sequence[Message], *, key: str) -> list[Receipt]:
-            self.outcome = Outcome.REFUSED if key.endswith(str(LAST)) else Outcome.SENT
-            return super().send(messages, key=key)
-
+    refuses_the_last = Recording(outcomes=[Sent(Outcome.SENT), Sent(Outcome.REFUSED, "Why.")])
     before = LAST - timedelta(days=1)
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run(loaded, REPORT_JOB, before, LAST, channels=[RefusesTheLast()], instance=instance)
+        result = run(loaded, REPORT_JOB, before, LAST, channels=[refuses_the_last], instance=instance)
         assert not result.success
-        assert f"{LAST}: 3 of 3 parts" in failure(result)
+        assert f"{LAST}: 1 of 1 parts" in failure(result)
         assert instance.get_materialized_partitions(DELIVERY) == {before.isoformat()}
 
 
@@ -254,7 +240,7 @@ def test_days_that_were_delivered_keep_their_receipts_when_another_is_refused(lo
     ("asset", "missing"), [("metrics/daily_slices", "facts/user_day"), ("frames/feed_daily", "metrics/daily_slices")]
 )
 def test_a_day_is_not_computed_from_nothing(loaded: Place, asset: str, missing: str) -> None:
-    definitions = build_definitions(loaded.home, loaded.settings, channels=[], warehouse=loaded.warehouse)
+    definitions = build_definitions(loaded.home, loaded.settings, warehouse=loaded.warehouse)
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def(METRICS_JOB).execute_in_process(
             instance=instance,
@@ -315,4 +301,6 @@ def test_the_report_is_built_again_without_computing(loaded: Place) -> None:
     first, second = Recording(), Recording()
     assert run(loaded, REPORT_JOB, LAST, LAST, channels=[first]).success
     assert run(loaded, REPORT_JOB, LAST, LAST, channels=[second], again=True).success
-    assert first.sent == second.sent  # to the byte, pictures included
+    [(key, sent)], [(again, repeated)] = first.sent, second.sent
+    assert sent == repeated  # to the byte, pictures included
+    assert (key, again) == (f"feed_daily/{LAST}", f"feed_daily/{LAST} #2")

@@ -1,6 +1,6 @@
 """From a tick to a delivered report and what follows it: requests, ledger, problems, corrections, digests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from analytics_platform.cadence import Cadence, Period
-from analytics_platform.channels.base import Channel, Outcome
+from analytics_platform.channels.base import Outcome
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import availability, followups
 from analytics_platform.defs import owner as owners
 from analytics_platform.defs.claims import MISSING, SUBJECT
+from analytics_platform.defs.office import Office
 from analytics_platform.defs.resources import Ledgers, ledgers_of
 from analytics_platform.defs.sight import Desk
 from analytics_platform.messages import Text
@@ -27,7 +28,8 @@ from analytics_platform.settings import Settings
 from analytics_platform.state.runs import Status
 from analytics_platform.warehouses.base import EventLoad, Warehouse
 from analytics_platform_tests.defs.conftest import FIRST, LAST, ZONE, Place
-from analytics_platform_tests.defs.test_runs import Recording, failure
+from analytics_platform_tests.defs.test_runs import failure
+from analytics_platform_tests.recording import Recording, office_of
 
 MORNING = datetime(2026, 3, 12, 11, 0, tzinfo=ZoneInfo(ZONE))  # LAST is 11 March
 
@@ -48,6 +50,10 @@ class Bench:
         return ledgers_of(self.place.home, self.settings)
 
     @property
+    def office(self) -> Office:
+        return office_of(self.place.home, self.settings, [self.channel])
+
+    @property
     def desk(self) -> Desk:
         return Desk(all_reports(), self.settings, self.ledgers, self.warehouse or self.place.warehouse)
 
@@ -56,9 +62,8 @@ class Bench:
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         self.keys.append(str(request.run_key))
-        channels: Sequence[Channel] = [self.channel]
         definitions = build_definitions(
-            self.place.home, self.settings, channels=channels, warehouse=self.place.warehouse
+            self.place.home, self.settings, office=self.office, warehouse=self.place.warehouse
         )
         return definitions.resolve_job_def(str(request.job_name)).execute_in_process(
             instance=self.instance,
@@ -145,7 +150,7 @@ def test_a_tick_repeated_after_a_restart_asks_with_the_same_key(bench: Bench) ->
 def test_what_is_under_way_is_not_asked_for_again(bench: Bench) -> None:
     bench.run(bench.tick(MORNING).requests[0])
     [request] = bench.tick(MORNING).requests
-    definitions = build_definitions(bench.place.home, bench.settings, channels=[bench.channel])
+    definitions = build_definitions(bench.place.home, bench.settings, office=bench.office)
     job = definitions.resolve_job_def(str(request.job_name))
     bench.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     found = bench.tick(MORNING + timedelta(minutes=1))
@@ -212,9 +217,8 @@ def test_a_delivery_that_is_uncertain_is_given_up_told_and_sent_again_after_a_re
     assert bench.work(MORNING + timedelta(hours=1)) == []
     assert len(bench.channel.sent) == 1
     [problem] = bench.ledgers.problems.open()
-    assert problem.subject == f"report feed_daily {LAST}"
-    assert "may have arrived" in problem.text
-    assert f"reports reset feed_daily --period {LAST}" in problem.text
+    assert (problem.subject, problem.kind) == (f"delivery feed_daily {LAST}", "delivery")
+    assert "uncertain (held)" in problem.text
     bench.channel.outcome = Outcome.SENT
     bench.ledgers.runs.reset("feed_daily", LAST, MORNING + timedelta(hours=2))
     assert bench.work(MORNING + timedelta(hours=3)) == [f"feed_daily/{LAST}#2"]
@@ -304,7 +308,7 @@ def test_a_period_that_another_live_run_is_at_is_left_to_it(bench: Bench) -> Non
 def test_a_run_that_fails_before_it_claims_anything_is_asked_for_again_under_a_new_key(bench: Bench) -> None:
     bench.run(bench.tick(MORNING).requests[0])
     [request] = bench.tick(MORNING).requests
-    definitions = build_definitions(bench.place.home, bench.settings, channels=[bench.channel])
+    definitions = build_definitions(bench.place.home, bench.settings, office=bench.office)
     job = definitions.resolve_job_def(str(request.job_name))
     run = bench.instance.create_run_for_job(job, tags=dict(request.tags))
     bench.instance.report_run_failed(run, "the code server was gone")
@@ -315,7 +319,7 @@ def test_a_run_that_fails_before_it_claims_anything_is_asked_for_again_under_a_n
 
 
 def test_the_sensor_ticks_without_a_run_and_remembers_its_cursor(bench: Bench) -> None:
-    definitions = build_definitions(bench.place.home, bench.settings, channels=[bench.channel])
+    definitions = build_definitions(bench.place.home, bench.settings, office=bench.office)
     repository = definitions.get_repository_def()
     context = dg.build_sensor_context(instance=bench.instance, repository_def=repository)
     data = repository.get_sensor_def("data_availability").evaluate_tick(context)

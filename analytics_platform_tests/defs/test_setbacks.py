@@ -7,17 +7,16 @@ import dagster as dg
 import pytest
 
 from analytics_platform.cadence import Cadence
-from analytics_platform.channels.base import Channel, Outcome
-from analytics_platform.defs import availability, followups
+from analytics_platform.channels.base import Outcome
+from analytics_platform.defs import availability, deliveries, followups
 from analytics_platform.defs import owner as owners
 from analytics_platform.defs.liveness import end_dead_runs
 from analytics_platform.defs.sight import Memory
 from analytics_platform.reports.feed_daily import FeedDaily
-from analytics_platform.settings import Settings
-from analytics_platform.state.runs import Status
+from analytics_platform.state.runs import Owner, Status
 from analytics_platform_tests.defs.conftest import FIRST, LAST
-from analytics_platform_tests.defs.test_runs import Recording
 from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench, more_events
+from analytics_platform_tests.recording import Recording, office_of
 
 __all__ = ["bench"]  # a fixture
 
@@ -28,24 +27,29 @@ def later(bench: Bench) -> datetime:
     return datetime.now(bench.settings.zone) + timedelta(hours=1)
 
 
+def status(bench: Bench) -> Status | None:
+    entry = bench.ledgers.runs.entry("feed_daily", LAST)
+    return entry.status if entry else None
+
+
 def test_a_network_outage_is_tried_again_and_not_called_uncertain(bench: Bench) -> None:
     bench.channel.outcome = Outcome.NOT_SENT
-    bench.run(bench.tick(MORNING).requests[0])
-    bench.run(bench.tick(MORNING).requests[0])
-    entry = bench.ledgers.runs.entry("feed_daily", LAST)
-    assert entry
-    assert (entry.status, entry.delivering, entry.attempts) == (Status.FAILED, False, 1)
+    bench.work(MORNING)
+    assert status(bench) is Status.SENDING
+    soon = datetime.now(UTC) + timedelta(minutes=2)
+    assert deliveries.due(bench.office, soon - timedelta(minutes=2)) == []
+    assert deliveries.due(bench.office, soon) == [("feed_daily", str(LAST))]
+    bench.channel.outcome = Outcome.SENT
+    deliveries.send_due(bench.office, Owner("later", "here", 1), soon)
+    assert status(bench) is Status.DELIVERED
     assert bench.ledgers.problems.open() == []
-    bench.settings = bench.settings.model_copy(update={"backlog_limit": 10_000})
-    [request] = bench.tick(max(MORNING, datetime.now(UTC) + timedelta(minutes=1))).requests
-    assert request.run_key == f"feed_daily/{LAST}#2"
+    assert {key for key, _ in bench.channel.sent} == {f"feed_daily/{LAST}"}
 
 
 def test_a_failed_try_is_not_told_before_it_is_given_up(bench: Bench) -> None:
     before = datetime.now(UTC) - timedelta(minutes=1)
     bench.channel.outcome = Outcome.NOT_SENT
-    bench.run(bench.tick(MORNING).requests[0])
-    bench.run(bench.tick(MORNING).requests[0])
+    bench.work(MORNING)
     owners.collect_failures(bench.instance, bench.settings, bench.ledgers, before)
     assert bench.ledgers.problems.open() == []
 
@@ -106,7 +110,7 @@ def test_of_two_schedulers_one_corrects(bench: Bench) -> None:
     assert len(bench.channel.sent) == 2
 
 
-def test_a_correction_that_did_not_get_through_is_asked_for_again(bench: Bench) -> None:
+def test_a_correction_that_did_not_get_through_goes_on_by_itself(bench: Bench) -> None:
     bench.work(MORNING)
     now = later(bench)
     more_events(bench, LAST, 400)
@@ -115,11 +119,10 @@ def test_a_correction_that_did_not_get_through_is_asked_for_again(bench: Bench) 
     [request] = bench.late(now)
     assert not bench.run(request).success
     bench.channel.outcome = Outcome.SENT
-    [again] = bench.late(now + timedelta(hours=1))
-    assert again.run_key != request.run_key
-    assert bench.run(again).success
-    assert bench.late(now + timedelta(hours=2)) == []
-    bench.channel.outcome = Outcome.UNCERTAIN
+    assert bench.late(now + timedelta(hours=1)) == [], "it is written down, and goes on by itself"
+    deliveries.send_due(bench.office, Owner("later", "here", 1), datetime.now(UTC) + timedelta(minutes=2))
+    assert bench.texts()[-1].startswith("Correction")
+    assert bench.ledgers.deliveries.due(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
 def test_late_data_is_computed_by_one_run_at_a_time(bench: Bench) -> None:
@@ -130,7 +133,7 @@ def test_late_data_is_computed_by_one_run_at_a_time(bench: Bench) -> None:
     assert [r.run_key for r in bench.late(now + timedelta(minutes=1))] == [request.run_key]
     from analytics_platform.definitions import build_definitions
 
-    job = build_definitions(bench.place.home, bench.settings, channels=[]).resolve_job_def("daily_metrics")
+    job = build_definitions(bench.place.home, bench.settings).resolve_job_def("daily_metrics")
     bench.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert bench.late(now + timedelta(hours=1)) == []
 
@@ -185,19 +188,17 @@ def test_a_digest_is_sent_once_though_some_days_had_no_events(bench: Bench) -> N
 
 @pytest.mark.parametrize("minutes", [10])
 def test_an_owner_who_cannot_be_reached_does_not_make_the_others_hear_it_again(bench: Bench, minutes: int) -> None:
-    settings = bench.settings.model_copy(update={"owner_telegram_chat_ids": ("1", "2")})
-    good, bad = Recording(), Recording(Outcome.REFUSED)
-
-    def channel_of(recipient: str, _: Settings) -> Channel:
-        return good if recipient == "1" else bad
+    settings = bench.settings.model_copy(update={"owner_emails": ("b@example.org",), "owner_telegram_chat_ids": ("1",)})
+    good, bad = Recording(name="telegram"), Recording(Outcome.REFUSED, name="email")
+    office = office_of(bench.place.home, settings, [good, bad])
 
     now = datetime.now(UTC)
     bench.ledgers.problems.record("job daily_metrics", "failed", "no such column", now)
     for minute in range(minutes):
-        owners.tell(settings, bench.ledgers, now + timedelta(minutes=minute), channel_of)
+        owners.tell(office, now + timedelta(minutes=minute))
     told = [m.plain for _, messages in good.sent for m in messages]  # type: ignore[union-attr]
     assert len(told) == 2, "the problem, and that the other owner cannot be told"
-    assert "owner 2" in told[1]
+    assert "owner b@example.org" in told[1]
 
 
 def test_a_run_killed_before_it_held_a_lock_is_ended_after_a_while(
@@ -206,7 +207,7 @@ def test_a_run_killed_before_it_held_a_lock_is_ended_after_a_while(
     from analytics_platform.definitions import build_definitions
     from analytics_platform.defs import liveness
 
-    job = build_definitions(bench.place.home, bench.settings, channels=[]).resolve_job_def("daily_metrics")
+    job = build_definitions(bench.place.home, bench.settings).resolve_job_def("daily_metrics")
     run = bench.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert end_dead_runs(bench.place.home, bench.instance) == []
     monkeypatch.setattr(liveness, "_NO_LOCK_FOR", timedelta(0))

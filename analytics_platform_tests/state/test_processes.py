@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from analytics_platform.state.problems import Problems
-from analytics_platform.state.runs import DIED, DIED_DELIVERING, SILENT, Owner, RunLedger, Status, TakenError
+from analytics_platform.state.runs import (
+    DIED,
+    DIED_DELIVERING,
+    SILENT,
+    Owner,
+    RunLedger,
+    SettledError,
+    Status,
+    TakenError,
+)
 from analytics_platform_tests.state.worker import HOST, LEASE, gone, period_of
 
 Process = subprocess.Popen[str]
@@ -83,6 +92,32 @@ def test_of_eight_processes_that_claim_at_once_exactly_one_wins(url: str, ledger
             assert len(ledger.history("feed", period_of(turn).last)) == 1 + turn % 2
 
 
+@pytest.mark.slow
+def test_of_four_processes_that_see_a_report_arrive_exactly_one_ends_its_period(url: str, ledger: RunLedger) -> None:
+    names = [f"run{number}" for number in range(4)]
+    with started(url, *(["end", name] for name in names)) as processes:
+        for turn in range(10):
+            last, now = period_of(turn).last, datetime.now(UTC)
+            ledger.claim("feed", period_of(turn), ME, now, lease=LEASE, gone=gone)
+            ledger.delivering("feed", last, ME, now, delivery=str(last), becomes=Status.DELIVERED)
+            ledger.finish("feed", last, ME, Status.SENDING, "1 of 3 parts goes on", now)
+            moment = time.time() + 0.05
+            for process in processes:
+                tell(process, json.dumps([turn, moment]))
+            outcomes = dict(zip(names, map(answer, processes), strict=True))
+
+            assert sorted(outcomes.values()) == [["ended", "sending"], *[["late", "sending"]] * 3]
+            stored = ledger.entry("feed", last)
+            assert stored
+            assert (stored.status, stored.round) == (Status.DELIVERED, 1)
+            assert outcomes[stored.reason.split()[1]] == ["ended", "sending"]
+            assert [change.status.value for change in ledger.history("feed", last)] == [
+                "running",
+                "sending",
+                "delivered",
+            ]
+
+
 @pytest.mark.parametrize("delivering", ["", "delivering"])
 def test_the_claim_of_a_killed_process_is_taken_over_at_once(
     url: str, ledger: RunLedger, tmp_path: Path, delivering: str
@@ -95,11 +130,29 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
-        taken = ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone)
+        # What it was delivering is made anew only on a person's word.
+        again = bool(delivering)
+        taken = ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone, again=again)
 
     why = DIED_DELIVERING if delivering else DIED
     assert (taken.owner, taken.attempts, taken.reason) == (ME, 2, f"taken over from run abc: {why}")
+    assert taken.key == ("2026-01-01 #2" if delivering else "2026-01-01")
     assert lock.exists()
+
+
+def test_what_a_killed_process_was_delivering_is_on_its_way_and_nobodys(
+    url: str, ledger: RunLedger, tmp_path: Path
+) -> None:
+    with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), "delivering"]) as [process]:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        with pytest.raises(SettledError, match="feed of 2026-01-01 is on its way"):
+            ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone)
+    assert ledger.release_dead(datetime.now(UTC), gone) == []
+    [stored] = ledger.entries()
+    assert (stored.status, stored.reason, stored.owner) == (Status.SENDING, DIED_DELIVERING, None)
+    # It is known what is left to do, whoever does it.
+    assert (stored.delivery, stored.becomes, stored.becomes_reason) == ("2026-01-01", Status.PRELIMINARY, "short")
 
 
 @pytest.mark.parametrize("delivering", ["", "delivering"])
@@ -110,8 +163,9 @@ def test_the_claim_of_a_killed_process_is_released(
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         [released] = ledger.release_dead(datetime.now(UTC), gone)
-    assert released.status is (Status.FAILED if delivering else Status.READY)
+    assert released.status is (Status.SENDING if delivering else Status.READY)
     assert released.reason == (DIED_DELIVERING if delivering else DIED)
+    assert released.delivery == ("2026-01-01" if delivering else None)
 
 
 def test_a_process_that_lives_loses_its_claim_only_with_its_lease(url: str, ledger: RunLedger, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -45,6 +46,11 @@ def claim(ledger: RunLedger, owner: Owner = ABC, now: datetime = NOW, *, again: 
     return ledger.claim("feed", DAY, owner, now, lease=LEASE, gone=alive, again=again)
 
 
+def deliver(ledger: RunLedger, owner: Owner = ABC, now: datetime = NOW, **told: Any) -> None:
+    """Delivery of the one period begins; unless `told`, of a whole report without numbers."""
+    ledger.delivering("feed", END, owner, now, **({"delivery": "2026-11-20", "becomes": Status.DELIVERED} | told))
+
+
 def statuses(ledger: RunLedger) -> list[tuple[str, str, str]]:
     """The period's history without its moments."""
     return [(change.status.value, change.reason, change.run_id) for change in ledger.history("feed", END)]
@@ -84,8 +90,10 @@ def test_what_is_expected_already_is_not_written(ledger: RunLedger) -> None:
     assert ledger.expect("feed", DAY, Status.READY, "", NOW + MINUTE) == first == ledger.entry("feed", END)
 
 
-@pytest.mark.parametrize("end", [Status.DELIVERED, Status.PRELIMINARY, Status.RUNNING])
-def test_expecting_leaves_running_and_settled_periods_alone(ledger: RunLedger, end: Status) -> None:
+@pytest.mark.parametrize("end", [Status.DELIVERED, Status.PRELIMINARY, Status.SENDING, Status.RUNNING])
+def test_expecting_leaves_alone_what_runs_and_what_readers_have_or_are_being_sent(
+    ledger: RunLedger, end: Status
+) -> None:
     running = claim(ledger)
     stored = running if end is Status.RUNNING else ledger.finish("feed", END, ABC, end, "", NOW)
     assert ledger.expect("feed", DAY, Status.WAITING, "gone again", NOW + MINUTE) == stored == ledger.entry("feed", END)
@@ -98,13 +106,13 @@ def test_a_failed_period_can_be_ready_again_unless_parts_may_have_arrived(ledger
     assert (again.status, again.attempts, again.ready_at) == (Status.READY, 1, NOW + MINUTE)
 
     claim(ledger)
-    ledger.delivering("feed", END, ABC, NOW)
+    deliver(ledger)
     failed = ledger.finish("feed", END, ABC, Status.FAILED, "no answer", NOW)
     assert failed.delivering
     assert ledger.expect("feed", DAY, Status.READY, "", NOW + MINUTE) == failed
 
 
-@pytest.mark.parametrize("status", [Status.RUNNING, Status.DELIVERED, Status.PRELIMINARY, Status.FAILED])
+@pytest.mark.parametrize("status", [s for s in Status if s not in (Status.WAITING, Status.READY)])
 def test_only_waiting_and_ready_can_be_expected(ledger: RunLedger, status: Status) -> None:
     with pytest.raises(ValueError, match="expected as waiting or ready"):
         ledger.expect("feed", DAY, status, "", NOW)
@@ -121,14 +129,16 @@ def test_a_period_is_claimed_worked_on_and_delivered(ledger: RunLedger) -> None:
     assert (running.status, running.attempts, running.owner) == (Status.RUNNING, 1, ABC)
     assert (running.started_at, running.lease_until, running.reason) == (NOW, NOW + LEASE, "")
     ledger.renew("feed", END, ABC, NOW + MINUTE, LEASE)
-    ledger.delivering("feed", END, ABC, NOW + 2 * MINUTE)
+    assert not running.delivering
+    assert (running.delivery, running.becomes, running.becomes_reason) == (None, None, None)
+    deliver(ledger, now=NOW + 2 * MINUTE, reason="whole", numbers=NUMBERS, numbers_at=NOW - MINUTE)
     stored = ledger.entry("feed", END)
     assert stored
     assert (stored.delivering, stored.lease_until) == (True, NOW + MINUTE + LEASE)
+    assert (stored.delivery, stored.becomes, stored.becomes_reason) == ("2026-11-20", Status.DELIVERED, "whole")
+    assert (stored.status, stored.reason, stored.updated_at) == (Status.RUNNING, "", NOW + 2 * MINUTE)
 
-    done = ledger.finish(
-        "feed", END, ABC, Status.DELIVERED, "sent", NOW + 3 * MINUTE, numbers=NUMBERS, numbers_at=NOW - MINUTE
-    )
+    done = ledger.finish("feed", END, ABC, Status.DELIVERED, "sent", NOW + 3 * MINUTE)
     assert done == ledger.entry("feed", END)
     assert (done.owner, done.lease_until, done.finished_at) == (None, None, NOW + 3 * MINUTE)
     assert (list(done.numbers), done.numbers_at) == (NUMBERS, NOW - MINUTE)
@@ -139,7 +149,7 @@ def test_a_period_is_claimed_worked_on_and_delivered(ledger: RunLedger) -> None:
 def test_an_unknown_period_can_be_claimed(ledger: RunLedger) -> None:
     running = claim(ledger)
     assert running == ledger.entry("feed", END)
-    assert (running.attempts, running.created_at) == (1, NOW)
+    assert (running.attempts, running.created_at, running.round, running.key) == (1, NOW, 1, "2026-11-20")
     assert statuses(ledger) == [("running", "", "abc")]
 
 
@@ -158,14 +168,25 @@ def test_an_owner_gets_its_own_claim_back_unchanged(ledger: RunLedger) -> None:
     assert len(ledger.history("feed", END)) == 1
 
 
-@pytest.mark.parametrize("status", [Status.DELIVERED, Status.PRELIMINARY])
-def test_what_readers_have_is_claimed_only_to_be_sent_again(ledger: RunLedger, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (Status.DELIVERED, "was delivered on 2026-11-21 at 11:00 UTC"),
+        (Status.PRELIMINARY, "was delivered on 2026-11-21 at 11:00 UTC"),
+        (Status.SENDING, r"is on its way since .*2026-11-21 at 11:00 UTC"),
+    ],
+)
+def test_what_readers_have_or_are_being_sent_is_claimed_only_to_be_sent_again(
+    ledger: RunLedger, status: Status, said: str
+) -> None:
     claim(ledger)
-    ledger.delivering("feed", END, ABC, NOW)
-    ledger.finish("feed", END, ABC, status, "", NOW, numbers=NUMBERS)
-    with pytest.raises(SettledError, match="feed of 2026-11-20 was delivered on 2026-11-21 at 11:00 UTC"):
+    deliver(ledger, numbers=NUMBERS)
+    done = ledger.finish("feed", END, ABC, status, "", NOW)
+    with pytest.raises(SettledError, match=f"^feed of 2026-11-20 {said}$") as caught:
         claim(ledger, XYZ)
+    assert caught.value.entry == done == ledger.entry("feed", END)
     again = claim(ledger, XYZ, again=True)
+    assert again == ledger.entry("feed", END)
     assert (again.status, again.attempts, again.delivering, again.finished_at) == (Status.RUNNING, 2, False, None)
     assert list(again.numbers) == NUMBERS
 
@@ -182,7 +203,7 @@ def test_a_claim_whose_lease_ended_is_taken_over_and_the_first_owner_finds_out(l
     claim(ledger)
     with pytest.raises(LostClaimError):
         # Nobody has taken it yet, but anybody could, in the middle of sending.
-        ledger.delivering("feed", END, ABC, NOW + LEASE)
+        deliver(ledger, now=NOW + LEASE, numbers=NUMBERS)
     taken = claim(ledger, XYZ, NOW + LEASE)
 
     assert (taken.owner, taken.attempts) == (XYZ, 2)
@@ -190,28 +211,29 @@ def test_a_claim_whose_lease_ended_is_taken_over_and_the_first_owner_finds_out(l
     assert statuses(ledger)[1:] == [("ready", SILENT, "abc"), ("running", f"taken over from run abc: {SILENT}", "xyz")]
     message = r"feed of 2026-11-20 is no longer run abc's: it is running, claimed by run xyz"
     with pytest.raises(LostClaimError, match=message):
-        ledger.delivering("feed", END, ABC, NOW)
+        deliver(ledger, numbers=NUMBERS)
     with pytest.raises(LostClaimError, match=message):
         ledger.renew("feed", END, ABC, NOW, LEASE)
     with pytest.raises(LostClaimError, match=message) as caught:
-        ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW, numbers=NUMBERS)
+        ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW)
     assert caught.value.entry == taken == ledger.entry("feed", END)
 
 
 def test_a_lease_that_ended_can_be_renewed_while_nobody_took_over(ledger: RunLedger) -> None:
     claim(ledger)
     ledger.renew("feed", END, ABC, NOW + 2 * LEASE, LEASE)
-    ledger.delivering("feed", END, ABC, NOW + 2 * LEASE)
+    deliver(ledger, now=NOW + 2 * LEASE)
     with pytest.raises(TakenError):
         claim(ledger, XYZ, NOW + 2 * LEASE)
 
 
 def test_a_claim_of_a_dead_process_that_was_delivering_leaves_a_trace(ledger: RunLedger) -> None:
     claim(ledger)
-    ledger.delivering("feed", END, ABC, NOW)
-    taken = ledger.claim("feed", DAY, XYZ, NOW + MINUTE, lease=LEASE, gone=dead)
+    deliver(ledger)
+    taken = ledger.claim("feed", DAY, XYZ, NOW + MINUTE, lease=LEASE, gone=dead, again=True)
+    assert taken == ledger.entry("feed", END)
     assert taken.reason == f"taken over from run abc: {DIED_DELIVERING}"
-    assert statuses(ledger)[1:] == [("failed", DIED_DELIVERING, "abc"), ("running", taken.reason, "xyz")]
+    assert statuses(ledger)[1:] == [("sending", DIED_DELIVERING, "abc"), ("running", taken.reason, "xyz")]
 
 
 def test_finishing_twice_or_without_a_claim_is_refused(ledger: RunLedger) -> None:
@@ -235,7 +257,8 @@ def test_numbers_are_stored_as_they_are_and_what_is_not_available_as_none(ledger
         {"name": "б", "value": np.float64(1.5), "share": True},
     ]
     told += [{"name": "c", "value": np.int64(3), "share": False}, {"name": "d", "value": 2**53 + 1, "share": False}]
-    done = ledger.finish("feed", END, ABC, Status.PRELIMINARY, "", NOW, numbers=told)
+    deliver(ledger, becomes=Status.PRELIMINARY, numbers=told)
+    done = ledger.finish("feed", END, ABC, Status.PRELIMINARY, "", NOW)
     assert done == ledger.entry("feed", END)
     assert [number["value"] for number in done.numbers] == [None, 1.5, 3.0, 2**53 + 1]
 
@@ -243,7 +266,7 @@ def test_numbers_are_stored_as_they_are_and_what_is_not_available_as_none(ledger
 def test_numbers_that_are_neither_leave_the_claim_as_it_is(ledger: RunLedger) -> None:
     running = claim(ledger)
     with pytest.raises(TypeError, match="neither a number nor a text"):
-        ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW, numbers=[{"name": "a", "value": NOW}])
+        deliver(ledger, numbers=[{"name": "a", "value": NOW}])
     assert ledger.entry("feed", END) == running
 
 
@@ -254,13 +277,13 @@ def test_claims_of_dead_processes_are_released(ledger: RunLedger) -> None:
     claim(ledger)
     before, after = Period(date(2026, 11, 18), date(2026, 11, 18)), Period(date(2026, 11, 19), date(2026, 11, 19))
     ledger.claim("feed", after, ABC, NOW, lease=LEASE, gone=alive)
-    ledger.delivering("feed", after.last, ABC, NOW)
+    ledger.delivering("feed", after.last, ABC, NOW, delivery="2026-11-19", becomes=Status.DELIVERED)
     ledger.claim("feed", before, XYZ, NOW, lease=LEASE, gone=alive)
 
     released = ledger.release_dead(NOW + MINUTE, lambda owner: owner == ABC)
 
     assert [(e.period, e.status, e.reason) for e in released] == [
-        (after, Status.FAILED, DIED_DELIVERING),
+        (after, Status.SENDING, DIED_DELIVERING),
         (DAY, Status.READY, DIED),
     ]
     assert released == [ledger.entry("feed", after.last), ledger.entry("feed", END)]
@@ -295,17 +318,17 @@ def test_gone_is_only_what_can_be_proved(tmp_path: Path) -> None:
 # --------------------------------------------------------------------- by hand
 
 
-def test_a_reset_period_is_as_if_never_tried_but_for_its_history(ledger: RunLedger) -> None:
+def test_a_reset_period_is_as_if_never_tried_but_for_its_history_and_its_round(ledger: RunLedger) -> None:
     claim(ledger)
-    ledger.delivering("feed", END, ABC, NOW)
-    ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW, numbers=NUMBERS, numbers_at=NOW)
+    deliver(ledger, numbers=NUMBERS, numbers_at=NOW)
+    ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW)
     ledger.told_late("feed", END, NOW)
 
     fresh = ledger.reset("feed", END, NOW + MINUTE)
 
     assert fresh == ledger.entry("feed", END)
     later = NOW + MINUTE
-    assert fresh == Entry("feed", DAY, Status.WAITING, NOW, later, "reset", waiting_since=later)
+    assert fresh == Entry("feed", DAY, Status.WAITING, NOW, later, "reset", waiting_since=later, round=2)
     assert statuses(ledger) == [("running", "", "abc"), ("delivered", "", "abc"), ("waiting", "reset", "")]
     assert ledger.reset("feed", date(2020, 1, 1), NOW) is None
 
@@ -316,7 +339,7 @@ def test_a_live_claim_is_reset_only_by_force(ledger: RunLedger) -> None:
         ledger.reset("feed", END, NOW + MINUTE)
     assert ledger.reset("feed", END, NOW + MINUTE, force=True)
     with pytest.raises(LostClaimError, match="it is waiting"):
-        ledger.delivering("feed", END, ABC, NOW + MINUTE)
+        deliver(ledger, now=NOW + MINUTE)
 
 
 # ----------------------------------------------------------- corrections, lateness
@@ -324,7 +347,8 @@ def test_a_live_claim_is_reset_only_by_force(ledger: RunLedger) -> None:
 
 def test_corrections_looks_and_lateness_are_noted(ledger: RunLedger) -> None:
     claim(ledger)
-    ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW, numbers=NUMBERS, numbers_at=NOW)
+    deliver(ledger, numbers=NUMBERS, numbers_at=NOW)
+    ledger.finish("feed", END, ABC, Status.DELIVERED, "", NOW)
     ledger.seen("feed", END, NOW + MINUTE, NOW + 2 * MINUTE)
     seen = ledger.entry("feed", END)
     assert seen

@@ -1,6 +1,6 @@
 """What the other processes of `test_processes.py` do: `python -m ....state.worker JOB ARGUMENT ...`, the URL on stdin.
 
-Belongs here: claiming, holding, writing; one line of outcome for each line read. Does not: assertions.
+Belongs here: claiming, holding, ending, writing; one line of outcome for each line read. Does not: assertions.
 """
 
 import json
@@ -54,13 +54,29 @@ def race(ledger: RunLedger, name: str) -> None:
             say(["lost", error.entry and error.entry.owner and error.entry.owner.run_id])
 
 
+def end(ledger: RunLedger, name: str) -> None:
+    """Each line is a period on its way and the moment at which everybody sees that it has arrived."""
+    say("ready")
+    for line in sys.stdin:
+        number, moment = json.loads(line)
+        was = ledger.entry("feed", period_of(number).last)
+        time.sleep(max(0.0, moment - time.time() - 0.002))
+        while time.time() < moment:
+            pass
+        ended = was and ledger.arrived(was, Status.DELIVERED, f"as {name} saw it", datetime.now(UTC))
+        say(["ended" if ended else "late", was and was.status])
+
+
 def hold(ledger: RunLedger, name: str, lock: str, delivering: str) -> None:
     """Claim the first period, begin delivery if told so, and live until killed."""
     owner = Owner(name, HOST, os.getpid(), lock)
     with FileLock(lock):
         ledger.claim("feed", period_of(0), owner, datetime.now(UTC), lease=LEASE, gone=gone)
         if delivering == "delivering":
-            ledger.delivering("feed", period_of(0).last, owner, datetime.now(UTC))
+            last = period_of(0).last
+            ledger.delivering(
+                "feed", last, owner, datetime.now(UTC), delivery=str(last), becomes=Status.PRELIMINARY, reason="short"
+            )
         say("holding")
         sys.stdin.read()
 
@@ -94,6 +110,8 @@ def main() -> None:
     match job:
         case "race":
             race(ledger, *arguments)
+        case "end":
+            end(ledger, *arguments)
         case "hold":
             hold(ledger, *arguments)
         case "write":

@@ -1,0 +1,130 @@
+"""`deliveries`: what was sent to whom, what is uncertain, what failed and why; sending again.
+
+Belongs here: printing the delivery ledger and acting on a person's word. Does not: its rules (`state/deliveries.py`),
+sending (`delivery.py`).
+"""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analytics_platform.cli.console import JobError, counted, out, show_table
+from analytics_platform.cli.context import HomeOption, begin, run_days
+
+if TYPE_CHECKING:
+    from analytics_platform.state.parts import Part
+
+app = typer.Typer(help="What was sent to whom, and what did not arrive.", no_args_is_help=True)
+
+_Topic = Annotated[
+    str, typer.Argument(metavar="REPORT", help="The report, or another kind of message: problems, test.")
+]
+_Period = Annotated[str, typer.Argument(metavar="PERIOD", help="As `deliveries list` shows it, such as 2026-11-20.")]
+_To = Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Only to this chat, topic or mail address.")]
+
+
+@app.command("list")
+def list_deliveries(
+    report: Annotated[str, typer.Option(help="Only this report or kind of message.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Only what goes to this chat or address.")] = "",
+    troubled: Annotated[bool, typer.Option("--troubled", help="Only those of which something did not arrive.")] = False,
+    days: Annotated[int, typer.Option(help="How far back.", min=1)] = 30,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 30,
+    home: HomeOption = None,
+) -> None:
+    """Deliveries, the newest first: how many recipients, and how many parts arrived, wait, are uncertain, failed.
+
+    Example: `analytics-platform deliveries list --troubled`
+    """
+    context = begin(home)
+    from analytics_platform.defs.claims import now
+    from analytics_platform.state.parts import State
+
+    trouble = (State.PENDING, State.SENDING, State.UNCERTAIN, State.FAILED)
+    found = context.office().ledgers.deliveries.overview(
+        topic=report or None,
+        address=to or None,
+        states=trouble if troubled else (),
+        since=now() - timedelta(days=days),
+        limit=limit,
+    )
+    rows = [
+        {
+            "report": one.topic,
+            "period": one.period,
+            "handed over": context.local(one.created_at),
+            "recipients": one.recipients,
+            **{state.value: one.counts.get(state, 0) for state in State},
+            "last trouble": one.error,
+        }
+        for one in found
+    ]
+    if not rows:
+        what = "everything has arrived" if troubled else "nothing was delivered"
+        out.print(f"{what} in the last {counted(days, 'day')}", markup=False)
+    show_table(rows)
+
+
+@app.command("show")
+def show(topic: _Topic, period: _Period, to: _To = "", home: HomeOption = None) -> None:
+    """Every part of a delivery: to whom, its state, tries, when, the other side's ids, what went wrong.
+
+    Example: `analytics-platform deliveries show feed_daily 2026-11-20`
+    """
+    context = begin(home)
+    from analytics_platform.delivery import name
+
+    parts = context.office().ledgers.deliveries.parts(topic, period)
+    if not parts:
+        raise JobError(f"nothing is known of {topic} {period}; analytics-platform deliveries list")
+    show_table(
+        [
+            {
+                "id": part.id,
+                "recipient": name(part),
+                "part": part.part,
+                "state": _state(part),
+                "tries": part.attempts,
+                "sent": context.local(part.sent_at),
+                "next try": context.local(part.next_at) if part.unfinished else "",
+                "ids": ", ".join(part.message_ids) if part.channel == "telegram" else "",
+                "what": part.error,
+            }
+            for part in parts
+            if not to or to in (part.address, f"{part.address}/{part.thread}")
+        ]
+    )
+
+
+@app.command("resend")
+def resend(
+    topic: _Topic,
+    period: _Period,
+    to: _To = "",
+    part: Annotated[str, typer.Option(help="Such as '2 album': this one, whatever became of it.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Send again what is uncertain, failed or waits; uncertain parts may then arrive twice.
+
+    Example: `analytics-platform deliveries resend feed_daily 2026-11-20 --to -1001234567890 --part "2 album"`
+    """
+    context = begin(home)
+    from analytics_platform.defs.deliveries import AGAIN_JOB
+
+    config = {"topic": topic, "period": period, "recipient": to, "part": part}
+    run_days(
+        context,
+        AGAIN_JOB,
+        None,
+        None,
+        title=f"send {topic} {period} again",
+        run_config={"ops": {"send_parts_again": {"config": config}}},
+    )
+    out.print("all has arrived; analytics-platform deliveries show", markup=False)
+
+
+def _state(part: "Part") -> str:
+    """The state, and that it waits for a person's word."""
+    held = part.state.value == "uncertain" and not part.repeatable
+    return f"{part.state.value}, held" if held else part.state.value

@@ -1,0 +1,268 @@
+"""However many processes reserve, a limit is kept to, and nobody waits for longer than it demands."""
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from random import Random
+
+import pytest
+from sqlalchemy import select
+
+from analytics_platform.pace import Slot, Window, earliest
+from analytics_platform.state.database import Database
+from analytics_platform.state.models import SLOTS
+from analytics_platform.state.slots import Slots
+
+NOW = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
+HOUR = 3600.0
+PER_SECOND = (30, 1.0)
+
+
+class Clock:
+    """Stands still until it is put elsewhere; `read` is what it said last."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        """Later, or earlier when negative."""
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Eleven o'clock."""
+    return Clock()
+
+
+@pytest.fixture
+def slots(database: Database, clock: Clock) -> Slots:
+    """Nothing reserved yet."""
+    return Slots(database, clock)
+
+
+def buckets(database: Database) -> set[str]:
+    """The names of those that are stored."""
+    with database.read() as con:
+        return set(con.execute(select(SLOTS.c.bucket)).scalars())
+
+
+# ------------------------------------------------------------------ arithmetic
+
+
+def allowed(history: list[Slot], spacing: float, window: Window | None) -> bool:
+    """Whether all of it, in order, keeps to the limits: the definition, tried on every window."""
+    if any(after < before + units * spacing for (before, units), (after, _) in pairwise(history)):
+        return False
+    if window is None:
+        return True
+    limit, seconds = window
+    for start, _ in history:
+        within = [units for moment, units in history if start <= moment < start + seconds]
+        if sum(within) > limit and len(within) > 1:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_moment_is_the_first_that_the_limits_allow(seed: int) -> None:
+    random = Random(seed)
+    # Whole seconds: every moment is one, so trying them all finds the first.
+    spacing = random.choice([0, 0, 1, 3])
+    window = random.choice([None, (3, 4), (5, 10), (20, 60)])
+    now, free_at, taken = 0, 0, list[Slot]()
+    history: list[Slot] = []
+    for _ in range(40):
+        now += random.choice([0, 0, 0, 1, 2, 30])
+        if random.random() < 0.1:
+            free_at = max(free_at, now + random.randrange(20))
+        weight = random.choice([1, 1, 1, 2, 4, 10])
+
+        moment, taken = earliest(taken, free_at, now, weight, spacing=spacing, window=window)
+
+        tried = max(now, free_at, *(int(begin) for begin, _ in history), 0)
+        while not allowed([*history, (tried, weight)], spacing, window):
+            tried += 1
+        assert moment == tried
+        history.append((moment, weight))
+        assert taken[-1] == history[-1]
+        assert taken == history[-len(taken) :]
+    assert allowed(history, spacing, window)
+
+
+def test_what_no_longer_matters_is_dropped() -> None:
+    taken = [(0.0, 1), (5.0, 10), (9.0, 1)]
+    assert earliest(taken, 0, 10, 1, window=(20, 10.0))[1] == [(5, 10), (9, 1), (10, 1)]
+    assert earliest(taken, 0, 10, 1, spacing=1.0)[1] == [(5, 10), (15, 1)]
+    assert earliest(taken, 0, 10, 1) == (10, [(10, 1)])
+
+
+# --------------------------------------------------------------- reserving it
+
+
+def test_reservations_follow_each_other_at_the_pace_of_their_weight(slots: Slots, clock: Clock) -> None:
+    assert slots.reserve("chat", 1, spacing=1.0) == 0
+    assert slots.reserve("chat", 10, spacing=1.0) == 1
+    assert slots.reserve("chat", 1, spacing=1.0) == 11
+    clock.pass_by(11.5)
+    assert slots.reserve("chat", 1, spacing=1.0) == 0.5
+    clock.pass_by(60)
+    assert slots.reserve("chat", 1, spacing=1.0) == 0
+
+
+def test_a_window_has_room_again_when_its_first_have_left_it(slots: Slots, clock: Clock) -> None:
+    assert [slots.reserve("group", 10, window=(20, 60.0)) for _ in range(5)] == [0, 0, 60, 60, 120]
+    clock.pass_by(130)
+    assert [slots.reserve("group", 10, window=(20, 60.0)) for _ in range(2)] == [0, 50]
+
+
+def test_what_weighs_more_than_the_limit_has_a_window_to_itself(slots: Slots) -> None:
+    assert [slots.reserve("group", weight, window=(20, 60.0)) for weight in (1, 25, 1, 1)] == [0, 60, 120, 120]
+
+
+def test_buckets_do_not_wait_for_each_other(slots: Slots) -> None:
+    assert slots.reserve("one", 1, spacing=5.0) == 0
+    assert slots.reserve("other", 1, spacing=5.0) == 0
+
+
+def test_other_processes_see_what_is_reserved(slots: Slots, url: str, clock: Clock) -> None:
+    slots.reserve("chat", 1, spacing=0.1)
+    other = Database(url)
+    assert Slots(other, clock).reserve("chat", 1, spacing=0.1) == pytest.approx(0.1, abs=1e-6)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("weight", "spacing", "window"), [(0, 0.0, None), (1, -1.0, None), (1, 0.0, (0, 1.0)), (1, 0.0, (1, 0.0))]
+)
+def test_what_cannot_be_reserved_is_refused(slots: Slots, weight: int, spacing: float, window: Window | None) -> None:
+    with pytest.raises(ValueError, match="none of them can be reserved"):
+        slots.reserve("chat", weight, spacing=spacing, window=window)
+
+
+# ----------------------------------------------------------------------- holds
+
+
+def test_nothing_is_reserved_before_the_end_of_a_hold(slots: Slots, clock: Clock) -> None:
+    slots.reserve("bot", 1, window=PER_SECOND)
+    slots.hold("bot", 2 * HOUR)
+    slots.hold("bot", 5)
+    slots.hold("bot", -5)
+    assert slots.reserve("bot", 1, window=PER_SECOND) == 2 * HOUR
+    clock.pass_by(HOUR)
+    assert [slots.reserve("bot", 1, window=PER_SECOND) for _ in range(30)] == [HOUR] * 29 + [HOUR + 1]
+    clock.pass_by(2 * HOUR)
+    assert slots.reserve("bot", 1, window=PER_SECOND) == 0
+
+
+def test_a_longer_hold_counts_and_one_of_another_bucket_does_not(slots: Slots) -> None:
+    slots.hold("chat", 5)
+    slots.hold("chat", 30)
+    assert slots.reserve("chat", 1, spacing=1.0) == 30
+    assert slots.reserve("other", 1, spacing=1.0) == 0
+
+
+# ---------------------------------------------------------------------- clocks
+
+
+def test_a_clock_that_is_put_back_keeps_nobody_waiting(slots: Slots, clock: Clock) -> None:
+    clock.pass_by(3 * HOUR)
+    assert [slots.reserve("bot", 1, window=(1, 60.0)) for _ in range(3)] == [0, 60, 120]
+    slots.hold("bot", 5)
+    slots.hold("chat", 5)
+    clock.pass_by(-3 * HOUR)
+
+    assert [slots.reserve("bot", 1, window=(1, 60.0)) for _ in range(3)] == [0, 60, 120]
+    assert slots.reserve("chat", 1, spacing=1.0) == 0
+    slots.hold("chat", 5)
+    assert slots.reserve("chat", 1, spacing=1.0) == 5
+
+
+def test_a_clock_that_is_put_back_a_little_keeps_the_pace(slots: Slots, clock: Clock) -> None:
+    slots.reserve("chat", 1, spacing=3.0)
+    clock.pass_by(-2)
+    assert slots.reserve("chat", 1, spacing=3.0) == 5
+
+
+def test_a_queue_of_an_hour_is_no_wrong_clock(slots: Slots, clock: Clock) -> None:
+    waits = [slots.reserve("group", 10, window=(20, 60.0)) for _ in range(130)]
+    assert waits == [60.0 * (number // 2) for number in range(130)]
+    clock.pass_by(30)
+    assert slots.reserve("group", 10, window=(20, 60.0)) == 65 * 60 - 30
+    # Eleven of twenty: the most time that a unit can take.
+    waits = [slots.reserve("albums", 11, window=(20, 60.0)) for _ in range(60)]
+    assert waits == [60.0 * number for number in range(60)]
+    waits = [slots.reserve("chat", 100, spacing=1.0) for _ in range(20)]
+    assert waits == [100.0 * number for number in range(20)]
+
+
+# ------------------------------------------------------------------ forgetting
+
+
+def test_buckets_that_nobody_uses_are_forgotten(slots: Slots, database: Database, clock: Clock) -> None:
+    slots.reserve("idle", 1, spacing=1.0)
+    slots.reserve("queue", 1, spacing=2 * HOUR)
+    slots.reserve("queue", 1, spacing=2 * HOUR)
+    slots.hold("held", 2 * HOUR)
+    clock.pass_by(HOUR)
+    slots.reserve("used", 1, spacing=1.0)
+
+    slots.forget(NOW)
+    assert buckets(database) == {"idle", "queue", "held", "used"}
+    slots.forget(clock.now)
+    assert buckets(database) == {"queue", "held", "used"}
+    assert slots.reserve("held", 1) == HOUR
+    assert slots.reserve("queue", 1, spacing=2 * HOUR) == 3 * HOUR
+
+
+# ------------------------------------------------------------------- processes
+
+_MANY = 4
+_EACH = 30
+_start: Barrier
+
+
+def _begin(barrier: Barrier) -> None:
+    global _start  # noqa: PLW0603
+    _start = barrier
+
+
+def reserve_many(url: str) -> list[tuple[float, float]]:
+    """What another process does: when it asked and the moment it was given, of each reservation."""
+    asked: list[datetime] = []
+
+    def clock() -> datetime:
+        asked.append(datetime.now(UTC))
+        return asked[-1]
+
+    database = Database(url)
+    slots = Slots(database, clock)
+    _start.wait(60)
+    waits = [slots.reserve("bot", 1, window=PER_SECOND) for _ in range(_EACH)]
+    database.close()
+    return [(moment.timestamp(), moment.timestamp() + wait) for moment, wait in zip(asked, waits, strict=True)]
+
+
+def test_four_processes_share_one_pace_without_gaps(url: str) -> None:
+    # The database does not exist yet: they also create it, and the bucket, at the same moment.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(_MANY, context, _begin, (context.Barrier(_MANY),)) as pool:
+        results = list(pool.map(reserve_many, [url] * _MANY))
+
+    given = sorted((moment, asked) for result in results for asked, moment in result)
+    moments = [moment for moment, _ in given]
+    assert len(moments) == _MANY * _EACH
+    error = 1e-5  # seconds; what is left of them as a number since 1970
+    assert all(after - before >= 1 - error for before, after in zip(moments, moments[30:], strict=False))
+    for number, (moment, asked) in enumerate(given):
+        needed = max(asked, moments[number - 30] + 1) if number >= 30 else asked
+        assert moment == pytest.approx(needed, abs=error, rel=0)
+    for result in results:
+        assert result == sorted(result)
+    assert moments[-1] > time.time() - 60
