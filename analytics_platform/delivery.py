@@ -211,11 +211,15 @@ class Post:
                 self.channel(channel)
             except ChannelError as error:
                 errors[channel] = f"{channel}: {error}."
-        if any(part.part == UNCUT and part.channel not in errors for part in parts):
-            seen = {part.recipient: part for part in parts}
-            found = [replace(book.get(key) or Recipient(*key), language=part.language) for key, part in seen.items()]
-            wanted, _ = self._wanted(topic, period, found)
-            self.ledger.enter(topic, period, wanted, self.tools.clock(), max(part.try_until for part in parts))
+        uncut = [p for p in parts if p.part == UNCUT and p.unfinished and p.channel not in errors]
+        if uncut:
+            found = [replace(book.get(p.recipient) or Recipient(*p.recipient), language=p.language) for p in uncut]
+            cut, _ = self._wanted(topic, period, found)
+            # All others as they are: what is not named is withdrawn.
+            others = [
+                Wanted(*p.key, p.place, p.language, p.digest, p.repeatable) for p in parts if p.id not in {u.id for u in uncut}
+            ]
+            self.ledger.enter(topic, period, [*others, *cut], self.tools.clock(), max(p.try_until for p in uncut))
         return errors
 
 

@@ -143,8 +143,9 @@ def templates() -> set[str]:
 
 def delivery(text: Text, value: str) -> tuple[Message, ...]:
     """The text, and the value at every place of pictures and documents."""
-    pictures = (Picture(f"{value}.png", PNG + b"1", value), Picture(value, PNG + b"2", value))
-    return text, Album(pictures), Document(f"{value}.csv", b"day;dau\r\n", value), Album(pictures[:1])
+    content = PNG + value.encode(errors="replace")
+    pictures = (Picture(f"{value}.png", content, value), Picture(value, content + b"2", value))
+    return text, Album(pictures), Document(f"{value}.csv", b"day;dau\r\n" + content, value), Album(pictures[:1])
 
 
 # --------------------------------------------------------------------------------------------------------- reading

@@ -29,7 +29,7 @@ def test_no_window_ever_holds_more_than_its_limit(
         within = sum(count for moment, count in sent if at - seconds + 1e-6 < moment <= at)
         # What is more than the limit by itself goes alone.
         assert within <= max(limit, weight)
-    assert len(taken) <= limit + 1
+    assert all(moment + max(seconds, spacing * weight) > now for moment, weight in taken)
 
 
 def test_nothing_goes_before_the_moment_it_is_free() -> None:

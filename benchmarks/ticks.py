@@ -113,7 +113,7 @@ def _claim(ledger: RunLedger, report: str, period: Period, owner: Owner, moment:
 
 
 def _deliver(ledger: RunLedger, report: str, period: Period, owner: Owner, moment: datetime) -> None:
-    """What a run writes when it delivers and at its end: figures no older than those in the home, so that there is nothing to correct."""
+    """What a run writes of its delivery and its end: figures no older than the home's, so nothing is to be corrected."""
     told, computed = as_json([Number("DAU", 1.0)]), datetime.now(UTC)
     delivery, becomes = str(period.last), Status.DELIVERED
     ledger.delivering(

@@ -167,9 +167,10 @@ def subject(messages: Sequence[Message]) -> str:
 
 def file_name(name: str) -> str:
     """A file name that no mail program takes for a path, at most 100 characters with its suffix."""
-    path = PurePosixPath(re.sub(r'[/\\:*?"<>|]', "_", header_text(name, 1000)).strip(" .") or "file")
+    # Whole, as its suffix is at its end.
+    path = PurePosixPath(re.sub(r'[/\\:*?"<>|]', "_", one_line(name, len(name) + 1)).strip(" .") or "file")
     suffix = path.suffix if len(path.suffix) <= 10 else ""
-    return path.name.removesuffix(suffix)[: _LONGEST_NAME - len(suffix)] + suffix
+    return path.name.removesuffix(suffix)[: _LONGEST_NAME - len(suffix)].rstrip(" .") + suffix
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def _files(message: Message) -> Sequence[Picture | Document]:
 def _with_address(link: re.Match[str]) -> str:
     # Plain text loses where a link leads, unless it says so.
     label = Text(link["label"]).plain
-    return link["label"] if label.strip() == html.unescape(link["to"]) else f"{link['label']} ({link['to']})"
+    return link["label"] if label.strip() == html.unescape(link["to"]).strip() else f"{link['label']} ({link['to']})"
 
 
 def _page(said: _Said, serial: str, language: str) -> str:

@@ -89,6 +89,10 @@ class FolderSender:
             written = await asyncio.to_thread(write, folder, messages, title=key)
         except OSError as error:
             return Sent(Outcome.NOT_SENT, f"The folder {folder} cannot be written: {error.strerror or error}.")
+        except ValueError:  # NUL, or half a surrogate pair
+            return Sent(
+                Outcome.REFUSED, f"The folder {recipient.address!r} has signs that no path may have: rename it."
+            )
         return Sent(Outcome.SENT, references=tuple(str(folder / name) for name in written))
 
 

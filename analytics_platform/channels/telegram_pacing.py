@@ -1,6 +1,6 @@
 """How fast a bot may send and how long it waits: Telegram's published pace, with room for the way there.
 
-Belongs here: limits, patience, the port of whatever keeps the count, and a count within one process. Does not: the
+Belongs here: limits, patience, the port of whatever keeps the count, and the counts of one process. Does not: the
 arithmetic (`pace.py`), a count that processes share (`state/slots.py`), waiting (`telegram_sender.py`).
 """
 
@@ -12,10 +12,16 @@ from typing import Protocol
 from analytics_platform.pace import earliest
 
 # One message a second to one chat, twenty a minute to one group or channel, thirty a second altogether. A little slower
-# than that: requests do not all take equally long, and Telegram counts when they arrive.
+# than that: clocks and ways differ.
 PER_CHAT_SECONDS = 1.03
 PER_GROUP = (20, 60.5)
 OVERALL = (30, 1.03)
+
+# Of a message under way, in seconds: it counts for so long after its answer; after so long without one it has arrived
+# or never will; and so long until the next look when no answer has come.
+_LANDED = 1.0
+_LOST = 5.0
+_UNKNOWN = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,51 @@ class MemorySlots:
         with self._lock:
             found = self._buckets.setdefault(bucket, _Bucket())
             found.free_at = max(found.free_at, self._clock() + seconds)
+
+
+@dataclass
+class _Flight:
+    weight: int
+    began: float
+    ended: float | None = None
+
+
+class Flights:
+    """The messages that may be arriving just now: at most as many as Telegram takes in a second.
+
+    Telegram counts when a message arrives, which is some time between its turn and its answer: the ledger, a new
+    connection and an upload come in between, and thirty that left in good order may arrive within half a second. So a
+    message counts from its turn until a second after its answer. Belongs to one event loop.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds that never go back."""
+        self._clock = clock
+        self._flights: list[_Flight] = []
+
+    def pause(self, weight: int) -> float:
+        """0 when so many more may have their turn; else seconds until it is worth asking again."""
+        now = self._clock()
+        self._flights = [flight for flight in self._flights if self._over(flight) > now]
+        over = sum(flight.weight for flight in self._flights) + weight - OVERALL[0]
+        pause = 0.0
+        for flight in sorted(self._flights, key=self._over):
+            if over <= 0:
+                break
+            over -= flight.weight
+            pause = min(self._over(flight) - now, _UNKNOWN if flight.ended is None else _LANDED)
+        return pause
+
+    def begin(self, weight: int) -> Callable[[], None]:
+        """They have their turn now; to be called when their answer has come, or none."""
+        flight = _Flight(weight, self._clock())
+        self._flights.append(flight)
+
+        def end() -> None:
+            flight.ended = self._clock()
+
+        return end
+
+    @staticmethod
+    def _over(flight: _Flight) -> float:
+        return flight.began + _LOST if flight.ended is None else flight.ended + _LANDED

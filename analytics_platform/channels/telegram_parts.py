@@ -120,7 +120,7 @@ def file_name(name: str) -> str:
     """The name that a file gets: one that every system can keep, at most 100 characters with its suffix."""
     path = PurePosixPath(_NOT_IN_A_NAME.sub("_", name).strip(" .") or "file")
     suffix = path.suffix if len(path.suffix) <= 10 else ""
-    return path.name.removesuffix(suffix)[: _LONGEST_NAME - len(suffix)] + suffix
+    return path.name.removesuffix(suffix)[: _LONGEST_NAME - len(suffix)].rstrip(" .") + suffix
 
 
 def _numbered(label: str, number: int) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from analytics_platform.channels.base import ChannelError, Outcome, Piece, Recipient, Sent
 from analytics_platform.channels.telegram_answers import Answer, AnswerError, NoAnswerError, judge
-from analytics_platform.channels.telegram_pacing import OVERALL, PER_CHAT_SECONDS, PER_GROUP, Patience, Slots
+from analytics_platform.channels.telegram_pacing import OVERALL, PER_CHAT_SECONDS, PER_GROUP, Flights, Patience, Slots
 from analytics_platform.channels.telegram_parts import ChatId, MediaPart, TextPart, Unsendable, parse_chat_id
 from analytics_platform.language import Language
 from analytics_platform.messages import Document, Picture
@@ -102,7 +102,8 @@ class TelegramSender:
         sleep: Callable[[float], Awaitable[None]],
         own_server: bool,
     ) -> None:
-        """`bucket` names the bot in `slots`; `files`: by digest, the ids of what Telegram has. `clock`, `sleep`: seconds."""
+        """`bucket` names the bot in `slots`. `files`: by digest, the ids of what Telegram has. `clock` and `sleep`:
+        seconds."""
         self._requests = requests
         self._slots = slots
         self._bucket = bucket
@@ -111,6 +112,7 @@ class TelegramSender:
         self._clock = clock
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
+        self._flights = Flights(clock)
         self._own_server = own_server
         self._uploads: dict[str, _Upload] = {}
         self._without_markup: set[str] = set()
@@ -139,6 +141,7 @@ class TelegramSender:
                     if pause <= _NOTHING:
                         await held.enter_async_context(self._connections)
                         await self._overall_pause(recipient, piece, late=rested)
+                        held.callback(self._flights.begin(piece.weight))
                         return held.pop_all()
             # Outside: others may send, and upload, while this one rests.
             await self._sleep(pause)
@@ -174,10 +177,14 @@ class TelegramSender:
         return max(pause, self._free_at.get(recipient.address, 0.0) - self._clock())
 
     async def _overall_pause(self, recipient: Recipient, piece: Piece, *, late: bool) -> None:
+        while (pause := self._flights.pause(piece.weight)) > 0:
+            await self._sleep(pause)
+            late = True
         pause = await asyncio.to_thread(self._slots.reserve, self._bucket, piece.weight, window=OVERALL)
         if pause > _NOTHING:
             await self._sleep(pause)
-        if pause > _NOTHING or late:
+            late = True
+        if late:
             # It goes later than was written down for the chat, and the chat's next message has to be later, too.
             chat, seconds = self._chat_bucket(recipient), PER_CHAT_SECONDS * piece.weight
             await asyncio.to_thread(self._slots.hold, chat, seconds)

@@ -226,24 +226,30 @@ def _due_op() -> dg.OpDefinition:
 def _again_op(reports: Reports) -> dg.OpDefinition:
     topics = ", ".join(reports)
     schema = {
-        "topic": dg.Field(str, description=f"a report ({topics}) or another kind of message"),
-        "period": dg.Field(str, description="as `deliveries list` shows it, such as 2026-11-20"),
+        "topic": dg.Field(
+            str,
+            default_value="",
+            description=f"a report ({topics}) or kind of message; empty: all that is held",
+        ),
+        "period": dg.Field(str, default_value="", description="as `deliveries list` shows it, such as 2026-11-20"),
         "recipient": dg.Field(str, default_value="", description="an address, or address/topic; empty: everybody"),
         "part": dg.Field(str, default_value="", description="such as `2 album`; empty: all that did not arrive"),
     }
 
     @dg.op(name="send_parts_again", config_schema=schema, pool="delivery", required_resource_keys={"office", "alive"})
     def send_parts_again(context: dg.OpExecutionContext) -> None:
-        """Send again what is uncertain or failed; with a part named, that one whatever became of it."""
+        """Send again all that is held; of a delivery that is named, what did not arrive, or the part that is named."""
         office: Office = context.resources.office
         alive: Alive = context.resources.alive
         wanted: Mapping[str, str] = context.op_config
-        parts = chosen(office, wanted["topic"], wanted["period"], wanted["recipient"], wanted["part"])
+        if wanted["topic"]:
+            parts = chosen(office, wanted["topic"], wanted["period"], wanted["recipient"], wanted["part"])
+        else:
+            parts = held(office, now())
         if not parts:
+            what = f"nothing of {wanted['topic']} {wanted['period']}" if wanted["topic"] else "nothing is held that"
             raise dg.Failure(
-                f"nothing of {wanted['topic']} {wanted['period']} is to be sent again: see analytics-platform "
-                "deliveries show",
-                allow_retries=False,
+                f"{what} is to be sent again: see analytics-platform deliveries list --troubled", allow_retries=False
             )
         _tell(context, office, send_again(office, parts, alive.owner, now()))
 
@@ -258,6 +264,14 @@ def chosen(office: Office, topic: str, period: str, recipient: str = "", part: s
     if part:
         return [p for p in parts if p.part == part]
     return [p for p in parts if p.state not in (State.SENT, State.SENDING)]
+
+
+def held(office: Office, moment: datetime) -> list[Part]:
+    """Every part that waits for a person's word and is still kept to be sent."""
+    ledger = office.ledgers.deliveries
+    found = ledger.overview(states=(State.UNCERTAIN,), since=moment - _KEPT, limit=1000)
+    parts = (part for one in found for part in ledger.parts(one.topic, one.period))
+    return [part for part in parts if part.state is State.UNCERTAIN and not part.repeatable]
 
 
 def _tell(context: dg.OpExecutionContext, office: Office, found: Gone) -> None:

@@ -58,7 +58,9 @@ def channel(
     """A bot of that server's, on a clock of its own."""
     timing = timing or FakeTime()
     slots = slots or MemorySlots(timing.clock)
-    return TelegramChannel(server.token, slots=slots, api_url=server.url, patience=patience, clock=timing.clock, sleep=timing.sleep)
+    return TelegramChannel(
+        server.token, slots=slots, api_url=server.url, patience=patience, clock=timing.clock, sleep=timing.sleep
+    )
 
 
 def chat(address: int | str, thread: str = "", *, language: str = "en") -> Recipient:

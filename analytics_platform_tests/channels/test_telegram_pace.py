@@ -7,7 +7,7 @@ import time
 import pytest
 
 from analytics_platform.channels.base import Piece, Recipient
-from analytics_platform.channels.telegram_pacing import PER_CHAT_SECONDS, PER_GROUP, MemorySlots, Patience
+from analytics_platform.channels.telegram_pacing import PER_CHAT_SECONDS, PER_GROUP, Flights, MemorySlots, Patience
 from analytics_platform.channels.telegram_sender import AT_ONCE
 from analytics_platform.messages import Document, Text
 from analytics_platform_tests.channels.telegram_sending import (
@@ -237,6 +237,49 @@ def test_deliveries_of_one_channel_may_overlap(server: TelegramServer) -> None:
         thread.join()
 
     assert len(server.accepted) == 9
+
+
+def test_a_message_counts_from_its_turn_until_a_second_after_its_answer() -> None:
+    timing = FakeTime()
+    flights = Flights(timing.clock)
+    assert flights.pause(10) == 0
+    first, second = flights.begin(20), flights.begin(10)
+    assert flights.pause(1) == 0.01  # nobody knows when an answer will come
+    timing.now = 0.4
+    first()
+    assert flights.pause(1) == 1.0
+    timing.now = 0.5
+    second()
+    assert flights.pause(21) == 1.0
+    assert flights.pause(20) == pytest.approx(0.9)
+    timing.now = 1.4
+    assert flights.pause(20) == 0
+    assert flights.pause(99) == pytest.approx(0.1)  # more than there is room for: alone
+    flights.begin(30)
+    timing.now = 6.3
+    assert flights.pause(1) == 0.01
+    timing.now = 6.4
+    assert flights.pause(1) == 0  # a request without an answer does not hold up the rest for ever
+
+
+def test_thirty_that_take_their_time_do_not_meet_the_next_thirty() -> None:
+    """The first ones are half a second on their way, those after them no time at all."""
+    timing = FakeTime()
+    limits = Limits(timing.clock)
+
+    async def main() -> list[int]:
+        flights = Flights(timing.clock)
+        ends = [flights.begin(1) for _ in range(30)]
+        timing.now = 0.5
+        arrived = [limits.refusal(str(n), 1) for n in range(30)]
+        for end in ends:
+            end()
+        timing.now = 1.03
+        while pause := flights.pause(1):
+            await timing.sleep(pause)
+        return [*arrived, limits.refusal("31", 1)]
+
+    assert set(asyncio.run(main())) == {0}
 
 
 def test_the_stand_in_refuses_what_comes_too_fast() -> None:

@@ -38,15 +38,20 @@ def say(what: object) -> None:
     print(json.dumps(what), flush=True)
 
 
+def wait_for(moment: float) -> None:
+    """Until then, to the microsecond."""
+    time.sleep(max(0.0, moment - time.time() - 0.002))
+    while time.time() < moment:
+        pass
+
+
 def race(ledger: RunLedger, name: str) -> None:
     """Each line is a round and the moment at which everybody claims that period."""
     owner = Owner(name, HOST, os.getpid())
     say("ready")
     for line in sys.stdin:
         number, moment = json.loads(line)
-        time.sleep(max(0.0, moment - time.time() - 0.002))
-        while time.time() < moment:
-            pass
+        wait_for(moment)
         try:
             entry = ledger.claim("feed", period_of(number), owner, datetime.now(UTC), lease=LEASE, gone=gone)
             say(["won", entry.attempts])
@@ -55,16 +60,15 @@ def race(ledger: RunLedger, name: str) -> None:
 
 
 def end(ledger: RunLedger, name: str) -> None:
-    """Each line is a period on its way and the moment at which everybody sees that it has arrived."""
+    """Of each two lines, one is a period on its way, the other the moment at which everybody says it has arrived."""
     say("ready")
     for line in sys.stdin:
-        number, moment = json.loads(line)
-        was = ledger.entry("feed", period_of(number).last)
-        time.sleep(max(0.0, moment - time.time() - 0.002))
-        while time.time() < moment:
-            pass
-        ended = was and ledger.arrived(was, Status.DELIVERED, f"as {name} saw it", datetime.now(UTC))
-        say(["ended" if ended else "late", was and was.status])
+        [was] = ledger.entries("feed", since=period_of(json.loads(line)).last)
+        say(was.status)
+        wait_for(json.loads(sys.stdin.readline()))
+        say(
+            "late" if ledger.arrived(was, Status.DELIVERED, f"as {name} saw it", datetime.now(UTC)) is None else "ended"
+        )
 
 
 def hold(ledger: RunLedger, name: str, lock: str, delivering: str) -> None:
