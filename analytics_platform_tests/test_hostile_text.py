@@ -199,8 +199,8 @@ def subscribers(tmp_path: Path) -> Iterator[Subscribers]:
 
 
 def solid(value: str) -> str:
-    """Without blanks, which no address may have."""
-    return "".join(value.split())
+    """Without what no domain may have."""
+    return "".join(value.replace("@", "").split())
 
 
 def add(subscribers: Subscribers, code: str, value: str, number: int) -> Subscriber:
@@ -212,7 +212,7 @@ def add(subscribers: Subscribers, code: str, value: str, number: int) -> Subscri
         name=value,
         language=code,
         zone="UTC",
-        topics={value: True, "feed_daily": False, "app_daily": False},
+        topics={without_surrogates(value): True, "feed_daily": False, "app_daily": False},
         now=NOW,
     )
     return one

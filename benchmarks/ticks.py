@@ -113,7 +113,7 @@ def _claim(ledger: RunLedger, report: str, period: Period, owner: Owner, moment:
 
 
 def _deliver(ledger: RunLedger, report: str, period: Period, owner: Owner, moment: datetime) -> None:
-    """What a run writes of its delivery and its end: figures no older than the home's, so nothing is to be corrected."""
+    """What a run writes of its delivery and its end: figures no older than the home, so there is nothing to correct."""
     told, computed = as_json([Number("DAU", 1.0)]), datetime.now(UTC)
     delivery, becomes = str(period.last), Status.DELIVERED
     ledger.delivering(

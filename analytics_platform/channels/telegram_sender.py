@@ -22,6 +22,7 @@ from analytics_platform.messages import Document, Picture
 AT_ONCE = 30
 # Seconds that are no reason to wait: the way there varies by more.
 _NOTHING = 0.001
+_LATE = 0.03
 
 
 @dataclass(frozen=True)
@@ -128,24 +129,35 @@ class TelegramSender:
 
     async def _wait(self, recipient: Recipient, piece: Piece) -> AsyncExitStack:
         """What is held while the piece is sent."""
-        rested = False
+        due = None
         while not isinstance(piece.body, Unsendable):
             async with AsyncExitStack() as held:
                 if isinstance(piece.body, MediaPart):
                     await self._upload_turn(self._upload(piece), held)
-                async with self._order:
-                    if self._token_refused:
-                        break
-                    # At the head of the line and not on joining it: what is counted here is sent now.
-                    pause = 0.0 if rested else await self._chat_pause(recipient, piece)
-                    if pause <= _NOTHING:
+                if due is None:
+                    async with self._order:
+                        if self._token_refused:
+                            break
                         await held.enter_async_context(self._connections)
-                        await self._overall_pause(recipient, piece, late=rested)
-                        held.callback(self._flights.begin(piece.weight))
-                        return held.pop_all()
+                        await self._overall_pause(piece)
+                        # Last, so that it goes at the moment that is written down for the chat: another process may
+                        # be sending to it, too.
+                        pause = await self._chat_pause(recipient, piece)
+                        due = self._clock() + pause
+                        if pause <= _NOTHING:
+                            held.callback(self._flights.begin(piece.weight))
+                            return held.pop_all()
+                else:
+                    await held.enter_async_context(self._connections)
+                    await self._flights_pause(piece)
+                    if self._clock() > due + _LATE:
+                        # What was written down for the chat is over; its next message has to be later, too.
+                        seconds = PER_CHAT_SECONDS * piece.weight
+                        await asyncio.to_thread(self._slots.hold, self._chat_bucket(recipient), seconds)
+                    held.callback(self._flights.begin(piece.weight))
+                    return held.pop_all()
             # Outside: others may send, and upload, while this one rests.
             await self._sleep(pause)
-            rested = True
         return AsyncExitStack()
 
     async def _upload_turn(self, upload: _Upload, held: AsyncExitStack) -> None:
@@ -176,18 +188,15 @@ class TelegramSender:
         # answer came.
         return max(pause, self._free_at.get(recipient.address, 0.0) - self._clock())
 
-    async def _overall_pause(self, recipient: Recipient, piece: Piece, *, late: bool) -> None:
-        while (pause := self._flights.pause(piece.weight)) > 0:
-            await self._sleep(pause)
-            late = True
+    async def _overall_pause(self, piece: Piece) -> None:
+        await self._flights_pause(piece)
         pause = await asyncio.to_thread(self._slots.reserve, self._bucket, piece.weight, window=OVERALL)
         if pause > _NOTHING:
             await self._sleep(pause)
-            late = True
-        if late:
-            # It goes later than was written down for the chat, and the chat's next message has to be later, too.
-            chat, seconds = self._chat_bucket(recipient), PER_CHAT_SECONDS * piece.weight
-            await asyncio.to_thread(self._slots.hold, chat, seconds)
+
+    async def _flights_pause(self, piece: Piece) -> None:
+        while (pause := self._flights.pause(piece.weight)) > 0:
+            await self._sleep(pause)
 
     def _upload(self, piece: Piece) -> _Upload:
         part = piece.body

@@ -4,6 +4,7 @@ Belongs here: printing the delivery ledger and acting on a person's word. Does n
 sending (`delivery.py`).
 """
 
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from analytics_platform.cli.console import JobError, counted, out, show_table
 from analytics_platform.cli.context import HomeOption, begin, run_days
+from analytics_platform.reports import all_reports
 
 if TYPE_CHECKING:
     from analytics_platform.state.parts import Part
@@ -38,6 +40,7 @@ def list_deliveries(
     Example: `analytics-platform deliveries list --troubled`
     """
     context = begin(home)
+    report = _named(report)
     from analytics_platform.defs.claims import now
     from analytics_platform.state.parts import State
 
@@ -73,6 +76,7 @@ def show(topic: _Topic, period: _Period, to: _To = "", home: HomeOption = None) 
     Example: `analytics-platform deliveries show feed_daily 2026-11-20`
     """
     context = begin(home)
+    topic = _named(topic)
     from analytics_platform.delivery import name
 
     parts = context.office().ledgers.deliveries.parts(topic, period)
@@ -110,8 +114,19 @@ def resend(
     Example: `analytics-platform deliveries resend feed_daily 2026-11-20 --to -1001234567890 --part "2 album"`
     """
     context = begin(home)
-    from analytics_platform.defs.deliveries import AGAIN_JOB
+    topic = _named(topic)
+    from analytics_platform.defs.deliveries import AGAIN_JOB, chosen
+    from analytics_platform.delivery import name
+    from analytics_platform.state.parts import State
 
+    office = context.office()
+    wanted = [one.id for one in chosen(office, topic, period, to, part)]
+    if not wanted:
+        # Said here: a run that fails for a mistyped word would be told to owners.
+        raise JobError(
+            f"nothing of {topic} {period}{f' for {to}' if to else ''} is to be sent again; "
+            f"analytics-platform deliveries show {topic} {shlex.quote(period)}"
+        )
     config = {"topic": topic, "period": period, "recipient": to, "part": part}
     run_days(
         context,
@@ -121,7 +136,15 @@ def resend(
         title=f"send {topic} {period} again",
         run_config={"ops": {"send_parts_again": {"config": config}}},
     )
-    out.print("all has arrived; analytics-platform deliveries show", markup=False)
+    left = [one for one in office.ledgers.deliveries.find(wanted) if one.state is not State.SENT]
+    if left:
+        raise JobError("\n".join(f"{name(one)}, {one.part}: {one.state.value}. {one.error}" for one in left))
+    out.print(f"{counted(len(wanted), 'part')} sent", markup=False)
+
+
+def _named(topic: str) -> str:
+    """A report's name, given that or its verb; other kinds of message as they are."""
+    return next((report.name for report in all_reports().values() if topic == report.verb), topic)
 
 
 def _state(part: "Part") -> str:

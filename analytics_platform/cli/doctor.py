@@ -20,6 +20,9 @@ from analytics_platform.settings import Settings, misspelt
 from analytics_platform.warehouses.base import WarehouseError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analytics_platform.channels.base import Recipient
     from analytics_platform.defs.office import Office
 
 _SIGNS = {"ok": "[green]ok     [/green]", "note": "[yellow]note   [/yellow]", "problem": "[red]PROBLEM[/red]"}
@@ -187,14 +190,17 @@ def _delivery(context: Context) -> Iterator[Finding]:
         yield Finding("problem", "TELEGRAM_CHAT_IDS is set, but no bot", "set TELEGRAM_BOT_TOKEN (docs/telegram.md)")
         return
     office = context.office()
-    try:
-        names = list(dict.fromkeys([*settings.reports, *office.reports]))
-        wanted = {name: office.recipients(name) for name in names}
-    except ChannelError as error:
-        yield Finding("problem", str(error), "docs/delivery.md")
-        return
+    wanted: dict[str, Sequence[Recipient]] = {}
+    for name in office.reports:
+        try:
+            wanted[name] = office.recipients(name)
+        except ChannelError as error:
+            # What does not go out by itself need not have anybody who gets it.
+            if name in settings.reports:
+                yield Finding("problem", f"{name}: {error}", "docs/delivery.md")
     everybody = {one.key: one for found in wanted.values() for one in found}
-    folder = [name for name, found in wanted.items() if any(one.channel == "folder" for one in found)]
+    scheduled = {name: found for name, found in wanted.items() if name in settings.reports or not settings.reports}
+    folder = [name for name, found in scheduled.items() if any(one.channel == "folder" for one in found)]
     if folder:
         remedy = "analytics-platform subscribers add CHAT_OR_ADDRESS --all (docs/telegram.md)"
         yield Finding("ok", f"nobody subscribes to {', '.join(folder)}: into the folder {context.home.outbox}", remedy)
@@ -208,7 +214,8 @@ def _delivery(context: Context) -> Iterator[Finding]:
     paused = office.ledgers.subscribers.all(active=False)
     if paused:
         first = f"{paused[0]}: {paused[0].paused_reason}"
-        yield Finding("note", f"{counted(len(paused), 'paused subscriber')} ({first})", "subscribers resume ID")
+        remedy = f"analytics-platform subscribers resume {paused[0].id}"
+        yield Finding("note", f"{counted(len(paused), 'paused subscriber')} ({first})", remedy)
 
 
 def _way(office: "Office", way: str, count: int) -> Iterator[Finding]:

@@ -4,7 +4,9 @@ Belongs here: a command per report there is, and what it prints. Does not: the l
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +16,7 @@ from analytics_platform.cadence import Period, last_complete
 from analytics_platform.cli.console import JobError, counted, err, out
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.slices import check_days
-from analytics_platform.messages import Text
+from analytics_platform.messages import Message, Text
 from analytics_platform.reports import all_reports
 from analytics_platform.reports.base import Report
 
@@ -113,12 +115,15 @@ def deliver_report(
             out.print(f"{report.name} of {period} was handed over{when}; what is left is sent now", markup=False)
             config = {"topic": report.name, "period": before.delivery}
             title = f"go on with {report.name}"
-            run_days(
-                context, DUE_JOB, None, None, title=title, office=office, run_config=_op("send_what_is_due", config)
-            )
-            _print_receipts(office.ledgers.deliveries.parts(report.name, before.delivery), before.delivery)
+            with _advised(office, report, period):
+                run_days(
+                    context, DUE_JOB, None, None, title=title, office=office, run_config=_op("send_what_is_due", config)
+                )
+            _print_receipts(office, report, period)
         else:
             out.print(f"{report.name} of {period} was delivered{when}; --again sends it once more", markup=False)
+            with _advised(office, report, period):
+                _complain(office, report, period)
         return
     stale = _prepare(context, report, period)
     if stale:
@@ -132,44 +137,97 @@ def deliver_report(
     else:
         tags = {AGAIN: "yes"} if again else {}
         title = f"build and deliver {report.name}"
-        run_days(context, report_job(report), key, key, title=title, office=office, tags=tags)
+        with _advised(office, report, period):
+            run_days(context, report_job(report), key, key, title=title, office=office, tags=tags)
     messages = built(report, period, Artifacts(context.home.artifacts))
     for message in next(iter(messages.values())):
         if isinstance(message, Text):
             out.print(message.plain, markup=False)
             out.print()
     if dry_run:
-        from analytics_platform.channels.folder import write
-
-        target = folder or context.home.preview
-        for code, spoken in messages.items():
-            name = f"{report.name}/{period.last}" + (f" {code}" if len(messages) > 1 else "")
-            write(target.resolve() / name, spoken, title=name)
-            out.print(f"written to {target / name}", markup=False)
+        _write(folder or context.home.preview, report, period, messages)
         return
-    entry = runs.entry(report.name, period.last)
-    if entry and entry.delivery:
-        _print_receipts(office.ledgers.deliveries.parts(report.name, entry.delivery), entry.delivery)
+    _print_receipts(office, report, period)
+
+
+def _write(folder: Path, report: Report[Any], period: Period, messages: Mapping[str, "Sequence[Message]"]) -> None:
+    """Every language into a folder of its own. Raises JobError when it cannot be written."""
+    from analytics_platform.channels.folder import write
+
+    for code, spoken in messages.items():
+        name = f"{report.name}/{period.last}" + (f" {code}" if len(messages) > 1 else "")
+        try:
+            write(folder.resolve() / name, spoken, title=name)
+        except OSError as error:
+            raise JobError(f"the folder {folder / name} cannot be written: {error.strerror or error}") from None
+        out.print(f"written to {folder / name}", markup=False)
+
+
+@contextmanager
+def _advised(office: "Office", report: Report[Any], period: Period) -> Iterator[None]:
+    """A failure of the delivery also says how to go on with what waits for a person's word."""
+    from analytics_platform.delivery import Delivered
+
+    try:
+        yield
+    except JobError as error:
+        name, parts = _delivery(office, report, period)
+        if all(part.unfinished for part in Delivered(tuple(parts)).trouble):
+            raise
+        again = f"analytics-platform deliveries resend {report.name} {shlex.quote(name)}"
+        raise JobError(f"{error}\nWhat failed or is held is sent again with: {again}") from None
+
+
+def _complain(office: "Office", report: Report[Any], period: Period) -> None:
+    """Raise JobError when a delivery that is over has not arrived everywhere for certain."""
+    from analytics_platform.delivery import Delivered
+
+    done = Delivered(tuple(_delivery(office, report, period)[1]))
+    if done.trouble:
+        raise JobError(done.summary())
+
+
+def _delivery(office: "Office", report: Report[Any], period: Period) -> "tuple[str, Sequence[Part]]":
+    """What the delivery of the period is called in the ledger, and its parts; none before it was handed over."""
+    entry = office.ledgers.runs.entry(report.name, period.last)
+    if entry is None:
+        return "", ()
+    name = entry.delivery or entry.key
+    return name, office.ledgers.deliveries.parts(report.name, name)
 
 
 def _op(name: str, config: Mapping[str, str]) -> dict[str, Any]:
     return {"ops": {name: {"config": dict(config)}}}
 
 
-def _print_receipts(parts: "Sequence[Part]", period: str) -> None:
-    """To whom it went: a line a recipient, or how many there were."""
+def _print_receipts(office: "Office", report: Report[Any], period: Period) -> None:
+    """To whom it went and to whom not: a line a recipient, or how many there were."""
     from analytics_platform.delivery import name
+    from analytics_platform.state.parts import State
 
-    shown: dict[str, list[str]] = {}
+    delivery, parts = _delivery(office, report, period)
+    sent: dict[str, list[str]] = {}
+    left: dict[str, str] = {}
     for part in parts:
         whole = part.channel == "folder"
-        target = str(Path(part.address) / part.topic / period.partition(" #")[0]) if whole else name(part)
-        shown.setdefault(target, []).extend([] if whole else [part.part])
-    if len(shown) > _SHOWN:
-        out.print(f"sent to {len(shown)} recipients; analytics-platform deliveries show", markup=False)
-        return
-    for target, what in shown.items():
-        out.print(f"sent to {target}{': ' if what else ''}{', '.join(what)}", markup=False)
+        target = str(Path(part.address) / part.topic / delivery.partition(" #")[0]) if whole else name(part)
+        if part.state is State.SENT:
+            sent.setdefault(target, []).extend([] if whole else [part.part])
+        else:
+            left.setdefault(target, part.error)
+    more = f"analytics-platform deliveries show {report.name} {shlex.quote(delivery)}"
+    if len(sent) > _SHOWN:
+        out.print(f"sent to {len(sent)} recipients; {more}", markup=False)
+    else:
+        for target, what in sent.items():
+            out.print(f"sent to {target}{': ' if what else ''}{', '.join(what)}", markup=False)
+    if len(left) > _SHOWN:
+        err.print(f"note: {len(left)} recipients did not get all of it; {more}", markup=False)
+    else:
+        for target, why in left.items():
+            err.print(
+                f"note: {target} {'did not get all of it' if target in sent else 'did not get it'}, {why}", markup=False
+            )
 
 
 def _office(context: Context, report: Report[Any], folder: Path | None) -> "Office":

@@ -107,7 +107,7 @@ def list_subscribers(
     office.configure()
     found = office.ledgers.subscribers.all()
     if report:
-        wanted = _topics([report], every=False, problems=False)[0] if report not in KINDS else report
+        wanted = _topics([report], every=False, problems=False)[0]
         found = [one for one in found if one.gets(wanted, office.reports)]
     rows = [
         {
@@ -124,7 +124,8 @@ def list_subscribers(
         for one in found
     ]
     if not rows:
-        out.print("nobody subscribes; analytics-platform subscribers add ADDRESS --all", markup=False)
+        what, option = (f" to {report}", f"--report {report}") if report else ("", "--all")
+        out.print(f"nobody subscribes{what}; analytics-platform subscribers add ADDRESS {option}", markup=False)
     show_table(rows)
 
 
@@ -169,7 +170,7 @@ def remove(
     subscribers, one = _found(begin(home), who)
     topic = None
     if report:
-        topic = report if report in KINDS else _topics([report], every=False, problems=False)[0]
+        topic = _topics([report], every=False, problems=False)[0]
     try:
         left = subscribers.remove(one.id, topic=topic, reports=list(all_reports()))
     except ValueError as error:
@@ -191,6 +192,7 @@ def try_out(who: _Who, home: HomeOption = None) -> None:
     from analytics_platform.defs.liveness import this_host
     from analytics_platform.delivery import Parcel, name
     from analytics_platform.state.owners import Owner
+    from analytics_platform.state.parts import State
 
     office = context.office()
     recipient = office.recipient(one, next(iter(one.topics)))
@@ -201,8 +203,8 @@ def try_out(who: _Who, home: HomeOption = None) -> None:
         out.print(f"{name(part)}, {part.part}: {part.state.value}. {part.error}".rstrip(". "), markup=False)
     if not one.active:
         err.print(f"note: {one} is paused ({one.paused_reason}) and gets no reports", markup=False)
-    if summary := delivered.summary():
-        raise JobError(summary)
+    if any(part.state is not State.SENT for part in delivered.parts) or delivered.errors:
+        raise JobError(delivered.summary() or f"{one} did not get it")
 
 
 @app.command("page")
@@ -303,8 +305,9 @@ def _topics(names: list[str], *, every: bool, problems: bool) -> list[str]:
     found = []
     for text in names:
         match = [report.name for report in known.values() if text in (report.name, report.verb)]
+        match += [text] if text in KINDS else []
         if not match:
-            raise typer.BadParameter(f"there is no report {text}; there are {', '.join(known)}")
+            raise typer.BadParameter(f"there is no report {text}; there are {', '.join([*known, *KINDS])}")
         found += match
     return [*([EVERYTHING] if every else []), *found, *(["problems"] if problems else [])]
 

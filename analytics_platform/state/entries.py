@@ -105,7 +105,7 @@ class SettledError(ClaimError):
 
     def __init__(self, entry: Entry) -> None:
         when = f" on {entry.finished_at:%Y-%m-%d at %H:%M} UTC" if entry.finished_at else ""
-        done = "is on its way since" if entry.status is Status.SENDING else "was delivered"
+        done = "is on its way, handed over" if entry.status is Status.SENDING else "was delivered"
         super().__init__(f"{entry.report} of {entry.period} {done}{when}", entry)
 
 

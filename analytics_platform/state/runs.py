@@ -222,7 +222,12 @@ class RunLedger:
             return rows.store(stored, _freed(stored, status, reason, now), owner.run_id)
 
     def arrived(self, was: Entry, status: Status, reason: str, now: datetime) -> Entry | None:
-        """What was sent has arrived, or has failed: the end of `was`. None when it is no longer on its way."""
+        """What was sent has arrived, or has failed: the end of `was`. None when it is no longer on its way.
+
+        Ready: nothing was sent, and it is to be made again.
+        """
+        if status in (Status.WAITING, Status.RUNNING, Status.SENDING):
+            raise ValueError(f"what was sent cannot end as {status}")
         now = utc(now)
         with self._rows(write=True) as rows:
             stored = rows.find(was.report, was.period.last, lock=True)
@@ -263,7 +268,8 @@ class RunLedger:
             if stored.status is Status.RUNNING and not force and not _over(stored, now, lambda _: False):
                 raise TakenError(stored)
             fresh = Entry(report, stored.period, Status.WAITING, stored.created_at, now, "reset", waiting_since=now)
-            return rows.store(stored, replace(fresh, round=_round(stored)), "")
+            ended = _ended(stored, DIED, now) if stored.status is Status.RUNNING else stored
+            return rows.store(stored, replace(fresh, round=_round(ended)), "")
 
     # ---------------------------------------------------- after and around delivery
 
@@ -332,6 +338,9 @@ def _started(entry: Entry, owner: Owner, now: datetime, lease: timedelta) -> Ent
         status=Status.RUNNING,
         attempts=entry.attempts + 1,
         delivering=False,
+        delivery=None,
+        becomes=None,
+        becomes_reason=None,
         owner=owner,
         lease_until=now + lease,
         updated_at=now,

@@ -173,7 +173,7 @@ def test_an_owner_gets_its_own_claim_back_unchanged(ledger: RunLedger) -> None:
     [
         (Status.DELIVERED, "was delivered on 2026-11-21 at 11:00 UTC"),
         (Status.PRELIMINARY, "was delivered on 2026-11-21 at 11:00 UTC"),
-        (Status.SENDING, r"is on its way since .*2026-11-21 at 11:00 UTC"),
+        (Status.SENDING, r"is on its way, handed over on 2026-11-21 at 11:00 UTC"),
     ],
 )
 def test_what_readers_have_or_are_being_sent_is_claimed_only_to_be_sent_again(

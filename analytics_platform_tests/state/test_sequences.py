@@ -54,7 +54,7 @@ class Expected:
     def begin_anew(self) -> None:
         """Another round for what may have reached somebody."""
         self.round += self.delivering and self.status in (*HANDED_OVER, Status.FAILED)
-        self.delivering = False
+        self.delivering, self.delivery = False, None
 
 
 class Model:
@@ -106,8 +106,6 @@ def step(model: Model, ledger: RunLedger, random: Random) -> None:
     operation = random.choice(
         ["claim"] * 6 + ["delivering", "arrived"] * 4 + ["finish"] * 3 + ["renew", "expect", "release", "die", "reset"]
     )
-    if operation == "reset" and e.status is Status.RUNNING and e.delivering and e.lease_until <= now:
-        operation = "release"  # as the command does before it resets what runs
     again, end = random.random() < 0.4, random.choice((*ENDS, Status.SENDING, Status.SENDING))
     if operation == "claim":
         model.dead.discard(owner)
@@ -150,8 +148,12 @@ def step(model: Model, ledger: RunLedger, random: Random) -> None:
             case "reset":
                 if ledger.reset("feed", day.last, now):
                     e.changes += e.status is not Status.WAITING
+                    if e.status is Status.RUNNING:
+                        e.status = model.left_behind(e)
+                        if e.delivering and e.delivery:
+                            e.ended.add(e.delivery)
                     e.begin_anew()
-                    e.status, e.owner, e.attempts, e.delivery, e.numbers = Status.WAITING, None, 0, None, None
+                    e.status, e.owner, e.attempts, e.numbers = Status.WAITING, None, 0, None
     except ClaimError as error:
         raised = type(error)
     assert raised is wanted, (operation, day, owner, e)

@@ -1,0 +1,156 @@
+"""The process that `test_delivery_faults.py` kills: `python -m analytics_platform_tests.delivery_process`, jobs on stdin.
+
+Belongs here: the office that both sides deliver by, and one delivery in a child process that waits at a given moment.
+Does not: assertions.
+
+Each line is a job (JSON). A child is forked for it, so that imports are paid for once; its number is said, and then
+how it ended.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from analytics_platform.channels.base import Channel, Piece, Recipient, Sender, Sent
+from analytics_platform.channels.telegram import TelegramChannel
+from analytics_platform.channels.telegram_pacing import MemorySlots, Patience
+from analytics_platform.defs.liveness import this_host
+from analytics_platform.defs.office import Office
+from analytics_platform.defs.resources import Ledgers
+from analytics_platform.delivery import Parcel
+from analytics_platform.language import Language
+from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.reports.app_daily import AppDaily
+from analytics_platform.reports.feed_daily import FeedDaily
+from analytics_platform.settings import Home, Settings
+from analytics_platform.state.owners import Owner
+from analytics_platform_tests.scripted import PERIOD, TOPIC, FakeTime, new_database
+from analytics_platform_tests.state.worker import say
+from analytics_platform_tests.telegram_server import TOKEN
+
+# Long enough for a busy machine to answer in, short enough to wait for a server that stays silent on purpose.
+IMPATIENT = Patience(read=1.5, shared_upload=0.3)
+ANN, BOB = "-1001", "-1002"
+_PNG = b"\x89PNG\r\n\x1a\n"
+REPORT = (
+    Text("<b>Feed</b> 1 &lt; 2"),
+    Album(tuple(Picture(f"{number}.png", _PNG + bytes([number])) for number in range(4))),
+    Document("feed.csv", b"day,dau\n2026-11-20,7\n"),
+)
+LABELS = ("1 text", "2 album", "3 document feed.csv")
+
+
+def parcel(topic: str = TOPIC) -> Parcel:
+    """The report in English."""
+    return Parcel(topic, PERIOD, {"en": REPORT})
+
+
+def new_office(
+    folder: Path, url: str, chats: Sequence[str], time: FakeTime, slots: MemorySlots, gate: "Gate | None" = None
+) -> Office:
+    """An office that delivers by that Bot API server to these chats, as every process builds one."""
+    telegram: Channel = TelegramChannel(
+        TOKEN, slots=slots, api_url=url, patience=IMPATIENT, clock=time.clock, sleep=time.sleep
+    )
+    home, settings = Home(folder), Settings(telegram_chat_ids=tuple(chats), delivery_channel="subscribers")
+    return Office(
+        home,
+        settings,
+        Ledgers(lambda: new_database(home.state)),
+        {TOPIC: FeedDaily(), "app_daily": AppDaily()},
+        channels={"telegram": Gated(telegram, gate) if gate else telegram},
+        clock=time.moment,
+        sleep=time.sleep,
+    )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where one piece to one chat stops before its request: `there` says that it has come, `go` lets it go on."""
+
+    address: str
+    label: str
+    folder: Path
+
+    @property
+    def there(self) -> Path:
+        """Made when the piece has come."""
+        return self.folder / "there"
+
+    @property
+    def go(self) -> Path:
+        """Made when it may go on."""
+        return self.folder / "go"
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A channel with a gate."""
+
+    channel: Channel
+    gate: Gate
+    name: str = "telegram"
+
+    def pieces(self, messages: Sequence[Message], *, key: str, language: Language) -> Sequence[Piece]:
+        """The channel's."""
+        return self.channel.pieces(messages, key=key, language=language)
+
+    @asynccontextmanager
+    async def sender(self, files: Mapping[str, tuple[str, ...]]) -> AsyncIterator[Sender]:
+        """The channel's, with the gate."""
+        async with self.channel.sender(files) as sender:
+            yield _GatedSender(sender, self.gate)
+
+
+@dataclass(frozen=True)
+class _GatedSender:
+    sender: Sender
+    gate: Gate
+
+    def turn(self, recipient: Recipient, piece: Piece) -> AbstractAsyncContextManager[None]:
+        return self.sender.turn(recipient, piece)
+
+    async def send(self, recipient: Recipient, piece: Piece, *, repeat: bool, silent: bool) -> Sent:
+        if (recipient.address, piece.label) == (self.gate.address, self.gate.label):
+            self.gate.there.touch()
+            while not self.gate.go.exists():
+                await asyncio.sleep(0.005)
+        return await self.sender.send(recipient, piece, repeat=repeat, silent=silent)
+
+
+def deliver(folder: Path, url: str, address: str, label: str) -> None:
+    """The whole delivery, as a run does it."""
+    lock, time = folder / "run.lock", FakeTime()
+    office = new_office(folder, url, (ANN, BOB), time, MemorySlots(time.clock), Gate(address, label, folder))
+    with FileLock(lock):
+        owner = Owner("killed", this_host(), os.getpid(), str(lock))
+        office.post.deliver(parcel(), office.recipients(TOPIC), owner)
+
+
+def main() -> None:
+    """One child a line."""
+    say("ready")
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if not child:
+            try:
+                deliver(Path(job["folder"]), job["url"], job["address"], job["label"])
+            except BaseException:  # noqa: BLE001 - a fork must not go on as the process that it was
+                traceback.print_exc()
+            os._exit(1)  # it was to be killed
+        say(child)
+        _, status = os.waitpid(child, 0)
+        say(os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    main()
