@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel, ChannelError, Piece, Recipient
@@ -61,7 +61,7 @@ class Delivered:
         return tuple(p for p in self.parts if p.state is not State.SENT and not p.error.startswith(PAUSED))
 
     def summary(self) -> str:
-        """One line a part that has not arrived for certain; empty when all have, but for recipients that want no more."""
+        """One line a part that has not arrived for certain; empty when all have, or only what nobody wants any more."""
         if not self.parts and not self.errors:
             return "nobody was told: it has no recipient"
         # When nobody is left who wants it, silence would read as success.
@@ -69,7 +69,8 @@ class Delivered:
         lines = [f"{len(trouble)} of {len(self.parts)} parts have not arrived for certain:"] if trouble else []
         for part in trouble[:_SHOWN]:
             held = " (held)" if part.state is State.UNCERTAIN and not part.repeatable else ""
-            lines.append(f"{name(part)}, {part.part}: {part.state.value}{held}. {part.error}".rstrip(". ") + ".")
+            said = "" if part.error in self.errors else f". {part.error}"
+            lines.append(f"{name(part)}, {part.part}: {part.state.value}{held}{said}".rstrip(". ") + ".")
         if len(trouble) > _SHOWN:
             lines.append(f"and {len(trouble) - _SHOWN} more: analytics-platform deliveries list")
         return "\n".join([*self.errors, *lines])
@@ -122,13 +123,15 @@ class Post:
         owner: Owner,
         *,
         anyone: bool = False,
+        due_at: datetime | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Delivered:
         """Send what is unfinished of a delivery that was handed over; what the whole of it has come to then.
 
         `recipients`: who is to get it now; parts of others are given up, unless `anyone`. Parts behind an older
-        delivery of the same topic to the same recipient wait for that one. `progress` is told parts done, and of how
-        many. Blocks until all is sent or left for later.
+        delivery of the same topic to the same recipient wait for that one. `due_at`: whoever has a part that is not to
+        be tried yet at that moment waits, too. `progress` is told parts done, and of how many. Blocks until all is sent
+        or left for later.
         """
         book = {recipient.key: recipient for recipient in recipients}
         errors = self._cut(topic, period, book)
@@ -139,12 +142,13 @@ class Post:
             states = (State.PENDING, State.UNCERTAIN)
             self.ledger.give_up(strangers, f"{PAUSED} no longer receives it", self.tools.clock(), states=states)
         behind = set() if anyone else self.ledger.behind(topic, period, self.tools.clock())
+        if due_at:
+            behind |= {part.recipient for part in open_parts if part.next_at and part.next_at > due_at}
         lines: dict[str, dict[Key, list[Part]]] = {}
+        self._postpone([p for p in open_parts if (p.recipient in book or anyone) and p.channel in errors], errors)
         for part in open_parts:
             known = part.recipient in book or anyone
-            if known and part.channel in errors:
-                self._postpone(part, owner, errors[part.channel])
-            elif known and part.recipient not in behind and part.channel in self._channels and part.part != UNCUT:
+            if known and part.recipient not in behind and part.channel in self._channels and part.part != UNCUT:
                 lines.setdefault(part.channel, {}).setdefault(part.recipient, []).append(part)
         if lines:
             ways = [self._way(topic, period, channel, found) for channel, found in lines.items()]
@@ -196,11 +200,14 @@ class Post:
                 wanted.setdefault((one.key, piece.label), part)
         return list(wanted.values()), tuple(errors.values())
 
-    def _postpone(self, part: Part, owner: Owner, error: str) -> None:
+    def _postpone(self, parts: Sequence[Part], errors: Mapping[str, str]) -> None:
         """A try that could not even be made."""
         now = self.tools.clock()
-        if self.ledger.begin(part.id, owner, now, lease=self.tools.lease, gone=self.tools.gone):
-            self.ledger.end(part.id, owner, State.PENDING, now, error=error, next_at=later(part, now))
+        for channel, error in errors.items():
+            here = [part for part in parts if part.channel == channel]
+            if here:
+                until = max(later(part, now) for part in here)
+                self.ledger.put_off([part.id for part in here], until, now, error=error)
 
     def _cut(self, topic: str, period: str, book: Mapping[Key, Recipient]) -> Mapping[str, str]:
         """Cut what could not be cut before; the channels that still cannot be used."""
@@ -216,9 +223,7 @@ class Post:
             found = [replace(book.get(p.recipient) or Recipient(*p.recipient), language=p.language) for p in uncut]
             cut, _ = self._wanted(topic, period, found)
             # All others as they are: what is not named is withdrawn.
-            others = [
-                Wanted(*p.key, p.place, p.language, p.digest, p.repeatable) for p in parts if p.id not in {u.id for u in uncut}
-            ]
+            others = [Wanted(*p.key, p.place, p.language, p.digest, p.repeatable) for p in parts if p not in uncut]
             self.ledger.enter(topic, period, [*others, *cut], self.tools.clock(), max(p.try_until for p in uncut))
         return errors
 

@@ -25,8 +25,8 @@ from analytics_platform.state.subscribers import Subscribers
 T = TypeVar("T")
 Key = tuple[str, str, str]
 
-# What the error of a part begins with that was given up because its recipient wants no more.
-PAUSED = "paused:"
+# What the error of a part begins with that was given up because its recipient wants no more; that arrived elsewhere.
+PAUSED, ASTRAY = "paused:", "astray:"
 
 # Seconds before what is proven not to have arrived is tried again at once, and before a text of unknown fate is.
 _AT_ONCE = (1.0, 2.0, 4.0)
@@ -65,6 +65,12 @@ class Way:
     channel: Channel
     lines: Mapping[Key, Sequence[Part]]
     pieces: Mapping[str, Mapping[str, Piece]]
+
+
+def _remark(sent: Sent) -> str:
+    if sent.gone:
+        return f"{PAUSED} {sent.gone}"
+    return f"{ASTRAY} {sent.astray} {sent.detail}".strip() if sent.astray else sent.detail
 
 
 def later(part: Part, now: datetime) -> datetime:
@@ -139,15 +145,23 @@ class _Line:
         return self.run.tools
 
     async def all(self, parts: Sequence[Part], pieces: Mapping[str, Mapping[str, Piece]]) -> None:
-        for part in parts:
+        for number, part in enumerate(parts, start=1):
             piece = pieces[part.language].get(part.part)
             if piece is None:
                 reason = "it is no longer cut into this piece; send the report again if it is needed"
                 states = (State.PENDING, State.UNCERTAIN)
                 await self.run.ask(self.tools.ledger.give_up, [part.id], reason, self.tools.clock(), states=states)
             elif await self._part(part, piece) is _Next.STOP:
+                await self.run.ask(self._put_off, part.id, [one.id for one in parts[number:]])
                 return
             self.run.step()
+
+    def _put_off(self, stopped: int, rest: Sequence[int]) -> None:
+        """What waits for a part is not due before that part is."""
+        ledger = self.tools.ledger
+        for found in ledger.find([stopped]):
+            if found.next_at:
+                ledger.put_off(rest, found.next_at, self.tools.clock())
 
     async def _part(self, part: Part, piece: Piece) -> _Next:
         at_once, repeated = iter(_AT_ONCE), iter(_REPEATED)
@@ -209,7 +223,7 @@ class _Line:
             self.run.owner,
             _STATES[sent.outcome],
             now,
-            error=f"{PAUSED} {sent.gone}" if sent.gone else sent.detail,
+            error=_remark(sent),
             message_ids=sent.references,
             file_ids=sent.files,
             next_at=max(later(begun, now), now + timedelta(seconds=sent.retry_after or 0)) if unfinished else None,

@@ -18,8 +18,8 @@ from analytics_platform.redaction import redact
 from analytics_platform.reports.base import fill
 from analytics_platform.state.problems import Digest, Problem
 
-# One Telegram message, in the UTF-16 units that Telegram counts; an e-mail of that length is read, too.
-LIMIT = 4096
+# One Telegram message with room for the mark of a repeat, in the UTF-16 units that Telegram counts.
+LIMIT = 3936
 _MOST_NEW, _MOST_LINES = 15, 40
 _TEXTS, _LONGEST_TEXT, _SHORTEST_TEXT, _TEXT_LINES = 2400, 600, 120, 4
 _LONGEST_SUBJECT, _LONGEST_URL = 120, 300
@@ -144,6 +144,8 @@ class _Teller:
                 return self.lang.say("not delivered")
             case "paused":
                 return self.lang.say("paused")
+            case "astray":
+                return self.lang.say("its topic is gone")
         return _line(problem.kind, 40)
 
     def _advice(self, problem: Problem) -> str:

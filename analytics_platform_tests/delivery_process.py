@@ -1,4 +1,4 @@
-"""The process that `test_delivery_faults.py` kills: `python -m analytics_platform_tests.delivery_process`, jobs on stdin.
+"""What `test_delivery_faults.py` kills: `python -m analytics_platform_tests.delivery_process`, jobs on stdin.
 
 Belongs here: the office that both sides deliver by, and one delivery in a child process that waits at a given moment.
 Does not: assertions.
@@ -15,6 +15,7 @@ import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from filelock import FileLock
@@ -48,25 +49,34 @@ REPORT = (
 LABELS = ("1 text", "2 album", "3 document feed.csv")
 
 
-def parcel(topic: str = TOPIC) -> Parcel:
-    """The report in English."""
-    return Parcel(topic, PERIOD, {"en": REPORT})
+def parcel(topic: str = TOPIC, *, hours: float = 24) -> Parcel:
+    """The report in English, to be sent for so long."""
+    return Parcel(topic, PERIOD, {"en": REPORT}, timedelta(hours=hours))
 
 
 def new_office(
-    folder: Path, url: str, chats: Sequence[str], time: FakeTime, slots: MemorySlots, gate: "Gate | None" = None
+    folder: Path,
+    url: str,
+    chats: Sequence[str],
+    time: FakeTime,
+    slots: MemorySlots,
+    *,
+    patience: Patience = IMPATIENT,
+    gate: "Gate | None" = None,
 ) -> Office:
     """An office that delivers by that Bot API server to these chats, as every process builds one."""
     telegram: Channel = TelegramChannel(
-        TOKEN, slots=slots, api_url=url, patience=IMPATIENT, clock=time.clock, sleep=time.sleep
+        TOKEN, slots=slots, api_url=url, patience=patience, clock=time.clock, sleep=time.sleep
     )
+    if gate:
+        telegram = Gated(telegram, gate)
     home, settings = Home(folder), Settings(telegram_chat_ids=tuple(chats), delivery_channel="subscribers")
     return Office(
         home,
         settings,
         Ledgers(lambda: new_database(home.state)),
         {TOPIC: FeedDaily(), "app_daily": AppDaily()},
-        channels={"telegram": Gated(telegram, gate) if gate else telegram},
+        channels={"telegram": telegram},
         clock=time.moment,
         sleep=time.sleep,
     )
@@ -91,7 +101,7 @@ class Gate:
         return self.folder / "go"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gated:
     """A channel with a gate."""
 
@@ -121,15 +131,16 @@ class _GatedSender:
     async def send(self, recipient: Recipient, piece: Piece, *, repeat: bool, silent: bool) -> Sent:
         if (recipient.address, piece.label) == (self.gate.address, self.gate.label):
             self.gate.there.touch()
-            while not self.gate.go.exists():
-                await asyncio.sleep(0.005)
+            async with asyncio.timeout(60):  # whoever was to open it may be gone
+                while not self.gate.go.exists():
+                    await asyncio.sleep(0.005)
         return await self.sender.send(recipient, piece, repeat=repeat, silent=silent)
 
 
 def deliver(folder: Path, url: str, address: str, label: str) -> None:
     """The whole delivery, as a run does it."""
     lock, time = folder / "run.lock", FakeTime()
-    office = new_office(folder, url, (ANN, BOB), time, MemorySlots(time.clock), Gate(address, label, folder))
+    office = new_office(folder, url, (ANN, BOB), time, MemorySlots(time.clock), gate=Gate(address, label, folder))
     with FileLock(lock):
         owner = Owner("killed", this_host(), os.getpid(), str(lock))
         office.post.deliver(parcel(), office.recipients(TOPIC), owner)

@@ -15,7 +15,7 @@ import pytest
 from analytics_platform.metrics.catalog import METRICS, Ratio
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
 from benchmarks import cells
-from benchmarks.cases import CASES, DAY_TICKS, Group, chosen
+from benchmarks.cases import CASES, CHATS, DAY_TICKS, Group, chosen
 from benchmarks.measure import Measured
 from benchmarks.table import agreements, aims
 
@@ -44,7 +44,8 @@ def measured(cpu: float, checksum: str = "") -> Measured:
 
 
 OF_HOMES = [case.name for case in CASES if case.group in (Group.JOB, Group.TICKS)]
-OF_FILES = [case.name for case in CASES if case.name not in OF_HOMES]
+OF_DELIVERY = [case.name for case in CASES if case.group is Group.DELIVERY]
+OF_FILES = [case.name for case in CASES if case.name not in OF_HOMES + OF_DELIVERY]
 
 
 def every(folder: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -93,6 +94,28 @@ def test_every_case_of_homes_runs_and_a_day_of_ticks_has_all_kinds(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_every_case_of_delivery_sends_all_of_it_once_to_every_chat(tmp_path: Path) -> None:
+    # That each chat got the whole report once and in order is checked by the cases themselves.
+    facts = every(tmp_path, OF_DELIVERY)
+    assert {name: one["chats"] for name, one in facts.items()} == {
+        "delivery_loop": 2,
+        "delivery_25": 2,
+        "delivery_100": 2,
+        "delivery": 5,
+        "delivery_two": 2,
+    }
+    assert facts["delivery_loop"]["uploads"] == 12  # six files to each of two chats
+    assert facts["delivery"]["uploads"] == facts["delivery_25"]["uploads"] == 6
+    assert facts["delivery_two"]["uploads"] == 12  # two reports
+    assert facts["delivery_loop"]["floods"] > 0
+    for name in ("delivery_25", "delivery_100", "delivery", "delivery_two"):
+        assert facts[name]["writes_a_second"] > 0
+        assert facts[name]["seconds"] > facts[name]["allowed"] * 0.9
+    # What is kept between runs has nothing of deliveries.
+    assert not any((tmp_path / "data").rglob("state.db"))
+
+
+@pytest.mark.slow
 def test_the_product_shape_agrees_too_and_its_users_do_more(tmp_path: Path) -> None:
     done, results = run(
         tmp_path, "--rows", "0.1", "--rounds", "1", "--shape", "product", "--only", "f", "ours", "pandas"
@@ -130,6 +153,15 @@ def test_a_part_of_a_day_of_ticks_says_nothing_of_the_day() -> None:
     assert [(a.value, a.met) for a in aims({"ticks": part})] == [(60, False)]
     whole = Measured(9, 9, 1, 1, facts={"ticks": DAY_TICKS, "tick_ms": {"quiet": [2.0, 60.0]}})
     assert [(a.value, a.met) for a in aims({"ticks": whole})] == [(9, True), (2, True)]
+
+
+def test_the_pace_of_few_chats_says_nothing_of_many() -> None:
+    def sent(chats: int, pace: float, floods: int) -> Measured:
+        return Measured(1, 1, 1, 1, facts={"chats": chats, "pace": pace, "floods": floods})
+
+    assert aims({"delivery": sent(5, 1.8, 0)}) == []
+    whole = aims({"delivery": sent(CHATS["delivery"], 1.08, 0), "delivery_two": sent(CHATS["delivery_two"], 1.3, 2)})
+    assert [(a.value, a.met) for a in whole] == [(1.08, True), (0, True), (2, False)]
 
 
 def test_the_cheaper_measurement_counts_with_the_higher_memory() -> None:

@@ -156,9 +156,7 @@ def test_who_receives_it_no_longer_is_not_written_to(desk: Desk, channel: Script
     assert len(channel.tries) == tries
     assert desk.states("ann") == ["sent", "failed", "failed"]
     assert desk.states("bob") == ["failed"] * 3
-    assert {part.error for part in delivered.parts if part.state is State.FAILED} == {
-        f"{PAUSED} no longer receives it"
-    }
+    assert {part.error for part in delivered.parts if part.state is State.FAILED} == {f"{PAUSED} no longer receives it"}
     assert not delivered.unfinished
     assert delivered.trouble == ()
 
@@ -171,9 +169,7 @@ def test_on_a_persons_word_it_also_goes_to_who_gets_nothing_any_more(desk: Desk,
     assert channel.got("ann") == [*ALL, ALBUM], "it was refused, and is no repeat"
 
 
-def test_a_newer_report_waits_for_an_older_one_of_its_kind_to_the_same_recipient(
-    desk: Desk, channel: Scripted
-) -> None:
+def test_a_newer_report_waits_for_an_older_one_of_its_kind_to_the_same_recipient(desk: Desk, channel: Scripted) -> None:
     channel.answers("ann", ALBUM, *[NOT_SENT] * 4)
     desk.deliver(ANN, BOB)
     desk.time.pass_by(timedelta(seconds=1))
@@ -207,7 +203,7 @@ def test_a_channel_that_cannot_be_used_keeps_nobody_waiting_who_has_another(desk
     assert delivered.summary().splitlines() == [
         "mail: mail cannot be used: set ITS_TOKEN.",
         "1 of 4 parts have not arrived for certain:",
-        f"mail eve, {UNCUT}: pending. mail: mail cannot be used: set ITS_TOKEN.",
+        f"mail eve, {UNCUT}: pending.",
     ]
     assert desk.ledger.due(desk.time.moment()) == [], "it is left alone for a while"
 
@@ -299,31 +295,27 @@ def test_a_long_summary_is_cut(desk: Desk, channel: Scripted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "error", "reached", "unfinished", "troubled"),
+    ("state", "error", "come_to"),
     [
-        (State.SENT, "", True, False, False),
-        (State.PENDING, "", False, True, True),
-        (State.SENDING, "", False, True, True),
-        (State.FAILED, "No.", False, False, True),
-        (State.FAILED, f"{PAUSED} no.", False, False, False),
+        (State.SENT, "", {"reached"}),
+        (State.PENDING, "", {"unfinished", "trouble"}),
+        (State.SENDING, "", {"unfinished", "trouble"}),
+        (State.FAILED, "No.", {"trouble"}),
+        (State.FAILED, f"{PAUSED} no.", set()),
     ],
 )
-def test_what_a_delivery_has_come_to(
-    desk: Desk, state: State, error: str, reached: bool, unfinished: bool, troubled: bool
-) -> None:
+def test_what_a_delivery_has_come_to(desk: Desk, state: State, error: str, come_to: set[str]) -> None:
     [part] = desk.post.hand_over(parcel(en=HELLO), [ANN]).parts
     delivered = Delivered((replace(part, state=state, error=error),))
-    assert (delivered.reached, delivered.unfinished, bool(delivered.trouble)) == (reached, unfinished, troubled)
+    assert {name for name in ("reached", "unfinished", "trouble") if getattr(delivered, name)} == come_to
 
 
-@pytest.mark.parametrize(("repeatable", "unfinished", "said"), [(True, True, "uncertain"), (False, False, "uncertain (held)")])
-def test_what_is_held_is_finished_and_what_is_sent_again_is_not(
-    desk: Desk, repeatable: bool, unfinished: bool, said: str
-) -> None:
+@pytest.mark.parametrize(("repeatable", "said"), [(True, "uncertain"), (False, "uncertain (held)")])
+def test_what_is_held_is_finished_and_what_is_sent_again_is_not(desk: Desk, repeatable: bool, said: str) -> None:
     [part] = desk.post.hand_over(parcel(en=HELLO), [ANN]).parts
     unsure: Part = replace(part, state=State.UNCERTAIN, repeatable=repeatable)
     delivered = Delivered((unsure,))
-    assert delivered.unfinished is unfinished
+    assert delivered.unfinished is repeatable
     assert delivered.summary().splitlines()[1] == f"scripted ann, 1 text: {said}."
 
 

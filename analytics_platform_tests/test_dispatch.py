@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from analytics_platform.channels.base import Outcome, Recipient, Sent
+from analytics_platform.delivery import Parcel
 from analytics_platform.dispatch import PAUSED
 from analytics_platform.messages import Text
+from analytics_platform.state.parts import LostPartError, State
 from analytics_platform_tests.scripted import (
     ACCEPTED,
     ALBUM,
@@ -169,7 +171,8 @@ def test_a_short_wait_that_is_asked_for_is_kept_to_and_is_no_failed_try(desk: De
     channel.answers("ann", ALBUM, flood(50), flood(60), NOT_SENT)
     desk.deliver(ANN)
     assert desk.time.slept == [50, 60, 1]
-    assert [(one.label, one.after) for one in channel.tries] == [(TEXT, 0), *((ALBUM, s) for s in (0, 50, 110, 111)), (CSV, 111)]
+    album = [(ALBUM, seconds) for seconds in (0, 50, 110, 111)]
+    assert [(one.label, one.after) for one in channel.tries] == [(TEXT, 0), *album, (CSV, 111)]
     assert desk.states("ann") == SENT
     assert not any(part.doubtful for part in desk.parts("ann"))
 
@@ -234,7 +237,7 @@ def test_a_chat_that_has_moved_to_where_it_is_sent_anyway_gets_it_once(
 
 
 def test_a_chat_that_moves_in_a_circle_is_left_for_later(desk: Desk, channel: Scripted) -> None:
-    for number in range(50):
+    for _ in range(50):
         channel.answers("-1", TEXT, moved("-1009"))
         channel.answers("-1009", TEXT, moved("-1"))
     delivered = desk.deliver(chat("-1"), BOB)
@@ -280,7 +283,7 @@ def test_messages_within_quiet_hours_are_silent(desk: Desk, channel: Scripted) -
     quiet = Recipient("scripted", "quiet", zone=moscow, quiet=(time(13, 59), time(14, 1)))
     awake = Recipient("scripted", "awake", zone=moscow, quiet=(time(10, 0), time(12, 0)))
     silent = Recipient("scripted", "silent", silent=True)
-    assert START == datetime(2026, 11, 21, 14, 0, tzinfo=moscow).astimezone(UTC)
+    assert datetime(2026, 11, 21, 14, 0, tzinfo=moscow).astimezone(UTC) == START
     channel.answers("quiet", ALBUM, flood(60))
     desk.deliver(quiet, awake, silent)
     heard = {who: [one.silent for one in channel.tries if one.address == who] for who in ("quiet", "awake", "silent")}
@@ -289,14 +292,9 @@ def test_messages_within_quiet_hours_are_silent(desk: Desk, channel: Scripted) -
 
 def test_progress_counts_every_part_that_is_done(desk: Desk, channel: Scripted) -> None:
     told: list[tuple[int, int]] = []
-    channel.answers("bob", ALBUM, REFUSED)
-    desk.deliver(EVE)
-    handed = desk.ledger.parts(TOPIC, PERIOD)
-    assert len(handed) == 3
-    from analytics_platform.delivery import Parcel
-
-    desk.post.hand_over(Parcel(TOPIC, "2026-11-21", {"en": (Text("a"), Text("b"))}), [ANN, BOB])
-    desk.post.send(TOPIC, "2026-11-21", [ANN, BOB], ME, progress=lambda done, total: told.append((done, total)))
+    channel.answers("bob", TEXT, REFUSED)
+    desk.post.hand_over(Parcel(TOPIC, PERIOD, {"en": (Text("a"), Text("b"))}), [ANN, BOB])
+    desk.post.send(TOPIC, PERIOD, [ANN, BOB], ME, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -305,10 +303,10 @@ def test_an_answer_that_comes_after_another_process_took_over_changes_nothing(de
         # The clock of the other machine says that we were silent for too long.
         [text, *_] = desk.parts("ann")
         desk.ledger.release_dead(desk.time.moment() + timedelta(minutes=11), lambda _: False)
-        desk.ledger.give_up([text.id], "enough", desk.time.moment(), states=[text.state.UNCERTAIN])
+        desk.ledger.give_up([text.id], "enough", desk.time.moment(), states=[State.UNCERTAIN])
 
     channel.pause = pause
-    with pytest.raises(Exception, match="no longer run me's"):
+    with pytest.raises(LostPartError, match="no longer run me's"):
         desk.deliver(ANN)
     assert desk.parts("ann")[0].error == "enough"
     assert channel.got("ann") == [TEXT]

@@ -1,5 +1,6 @@
 """A go at a delivery that is broken off, has a defect, or is not the only one."""
 
+import asyncio
 import signal
 import threading
 import time
@@ -61,22 +62,24 @@ def _ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-class Defect(Exception):
+class DefectError(Exception):
     """What no channel should raise."""
 
 
-@pytest.mark.parametrize(("label", "states"), [(TEXT, ["uncertain", "pending", "pending"]), (ALBUM, ["sent", "uncertain", "pending"])])
+@pytest.mark.parametrize(
+    ("label", "states"), [(TEXT, ["uncertain", "pending", "pending"]), (ALBUM, ["sent", "uncertain", "pending"])]
+)
 def test_a_defect_is_raised_after_everybody_else_got_theirs(
     desk: Desk, channel: Scripted, label: str, states: list[str]
 ) -> None:
-    channel.answers("ann", label, Defect("a bug"))
-    with pytest.raises(Defect, match="a bug"):
+    channel.answers("ann", label, DefectError("a bug"))
+    with pytest.raises(DefectError, match="a bug"):
         desk.deliver(ANN, BOB)
     assert channel.got("bob") == ALL
     assert desk.states("bob") == SENT
     assert desk.states("ann") == states
     broken = desk.parts("ann")[ALL.index(label)]
-    assert broken.error == "broken off while it was being sent (Defect)"
+    assert broken.error == "broken off while it was being sent (DefectError)"
     assert broken.owner is None
 
     desk.send(ANN, BOB)
@@ -90,10 +93,10 @@ def test_a_defect_is_raised_after_everybody_else_got_theirs(
 def test_a_channel_that_cannot_even_begin_keeps_no_other_channel_waiting(desk: Desk, channel: Scripted) -> None:
     class Closed(Scripted):
         def sender(self, files: Any) -> Any:
-            raise Defect("no line")
+            raise DefectError("no line")
 
     desk.channels["closed"] = Closed(desk.time, "closed")
-    with pytest.raises(Defect, match="no line"):
+    with pytest.raises(DefectError, match="no line"):
         desk.deliver(chat("ann", channel="closed"), BOB)
     assert channel.got("bob") == ALL
     assert desk.states("ann") == ["pending"] * 3
@@ -124,7 +127,7 @@ def test_ctrl_c_leaves_what_was_on_its_way_uncertain_and_the_rest_to_be_sent(des
         if len(channel.got("ann")) == 2 and len(channel.got("bob")) == 2:
             signal.raise_signal(signal.SIGINT)
         if this.label == ALBUM:
-            await threading_forever()
+            await asyncio.Event().wait()
 
     channel.pause = pause
     with pytest.raises(KeyboardInterrupt):
@@ -135,13 +138,6 @@ def test_ctrl_c_leaves_what_was_on_its_way_uncertain_and_the_rest_to_be_sent(des
     channel.pause = None
     desk.send(ANN, BOB)
     assert channel.got("ann") == channel.got("bob") == ALL
-
-
-async def threading_forever() -> None:
-    """Until somebody breaks it off."""
-    import asyncio
-
-    await asyncio.Event().wait()
 
 
 class Slow(Deliveries):
@@ -294,7 +290,6 @@ def test_processes_that_send_the_same_delivery_at_once_send_every_piece_once(tmp
 
 def test_it_can_be_sent_from_within_a_running_loop(desk: Desk, channel: Scripted) -> None:
     """As in a notebook or a bot's handler."""
-    import asyncio
 
     async def handler() -> None:
         desk.deliver(ANN)

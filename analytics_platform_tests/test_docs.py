@@ -1,7 +1,8 @@
 """The documentation runs: every `$ analytics-platform ...` line of README and docs is executed, page by page.
 
 Dates in the pages are shifted so that the last one of the examples is yesterday. `make` targets and long-running
-commands (`serve`) are checked to exist, not started.
+commands (`serve`) are checked to exist, not started. What needs a bot or a mail server talks to stand-ins; the page on
+delivery is read after an album of unknown fate.
 """
 
 import re
@@ -16,11 +17,14 @@ from typer.testing import CliRunner
 
 from analytics_platform.cli.main import app
 from analytics_platform.settings import HOME_VARIABLE, Settings
+from analytics_platform_tests.mail_server import mail_server
+from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 EXAMPLE_DAY = date(2026, 11, 20)
 NOT_STARTED = ("serve",)
+WITH_STAND_INS = ("telegram.md", "delivery.md")
 
 FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
 1,10,view,{day} 10:00:00,1,25,Russia,Moscow,iOS,ads,0
@@ -33,11 +37,16 @@ MESSAGES = """user_id,reciever_id,time,gender,age,country,city,os,source,exp_gro
 
 
 def commands(page: Path) -> Iterator[str]:
-    """The `$ analytics-platform` lines of the page's console blocks."""
-    for block in re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+    """The `$ analytics-platform` lines of the page's blocks, without what their output is piped through."""
+    for block in re.findall(r"```(?:console)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ analytics-platform"):
-                yield line.removeprefix("$ analytics-platform ").removeprefix("$ analytics-platform").strip()
+                yield (
+                    line.removeprefix("$ analytics-platform ")
+                    .removeprefix("$ analytics-platform")
+                    .split(" | ")[0]
+                    .strip()
+                )
 
 
 def shifted(text: str, by: timedelta) -> str:
@@ -79,16 +88,39 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def telegram(monkeypatch: pytest.MonkeyPatch) -> Iterator[TelegramServer]:
+    """The bot and the mail server of the pages on them."""
+    with telegram_server() as bot, mail_server() as mail:
+        settings = {
+            "TELEGRAM_API_URL": bot.url,
+            "TELEGRAM_BOT_TOKEN": bot.token,
+            "SMTP_HOST": mail.server.host,
+            "SMTP_PORT": str(mail.server.port),
+            "SMTP_SECURITY": "none",
+            "SMTP_FROM": "reports@example.org",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        yield bot
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=lambda p: p.name)
 def test_every_command_of_the_page_runs(
-    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     folder = tmp_path / "work"
     shutil.copytree(prepared, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    if page.name in WITH_STAND_INS:
+        bot: TelegramServer = request.getfixturevalue("telegram")
+    if page.name == "delivery.md":
+        bot.faults.append(Fault("drop", method="sendPhoto"))
+        for words in (["subscribers", "add", "-1001234567890/45", "--all"], ["report", "feed"]):
+            CliRunner().invoke(app, words)
     for command in commands(page):
         words = shlex.split(shifted(command, yesterday - EXAMPLE_DAY))
         if not words or words[0] in NOT_STARTED:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_platform.channels.email_letter import subject
+from analytics_platform.channels.telegram_parts import MARK_ROOM
 from analytics_platform.channels.telegram_text import ENTITY_LIMIT, TEXT_LIMIT, split_html, width
 from analytics_platform.language import LANGUAGES, Language
 from analytics_platform.owner import LIMIT, by_owner, digest_messages, redacted
@@ -31,7 +32,7 @@ def told(digest: Digest, code: str = "en") -> str:
     (text,) = digest_messages(digest, Language(code), MOSCOW)
     shown, entities = parse_html(text.html)
     assert shown == text.plain
-    assert width(shown) <= LIMIT == TEXT_LIMIT
+    assert width(shown) <= LIMIT == TEXT_LIMIT - MARK_ROOM
     assert entities <= ENTITY_LIMIT
     assert len(split_html(text.html)) == 1
     return shown.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
     place = Place(options.data, options.shape, options.rows, options.days)
     place.root.mkdir(parents=True, exist_ok=True)
-    if any(case.group not in (Group.GENERATOR, Group.JOB, Group.TICKS) for case in cases):
+    if any(case.group not in (Group.GENERATOR, Group.JOB, Group.TICKS, Group.DELIVERY) for case in cases):
         _say(f"files of {place.folder} ...")
         _worker(place, "prepare")
     results = _measure_all(place, cases, options.rounds)

@@ -1,13 +1,15 @@
 """CASES: everything that is measured. To add a case, add one entry and one line in `worker.py`.
 
 Belongs here: names, order, how often. Does not: the work itself (`daily.py`, `pandas_way.py`, `files.py`,
-`ticks.py`), its data (`data.py`, `homes.py`).
+`ticks.py`, `delivery.py`), its data (`data.py`, `homes.py`).
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 DAY_TICKS = 1_440  # one a minute
+# To how many chats each of these cases sends.
+CHATS = {"delivery_loop": 25, "delivery_25": 25, "delivery_100": 100, "delivery": 500, "delivery_two": 100}
 
 
 class Group(StrEnum):
@@ -19,6 +21,7 @@ class Group(StrEnum):
     GENERATOR = "simulated events"
     JOB = "a daily job from process start to end"
     TICKS = "a day of the scheduler's ticks"
+    DELIVERY = "a report of seven messages to many chats, times of one chat"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ CASES: tuple[Case, ...] = (
     Case("ticks_reads", Group.TICKS, "one read a tick of each ledger row", rounds=2, home="demo"),
     Case("ticks", Group.TICKS, "a look a minute, two hours of waiting", rounds=2, home="demo"),
     Case("ticks_sensor", Group.TICKS, "the same, evaluated by Dagster", rounds=2, home="demo"),
+    Case("delivery_loop", Group.DELIVERY, "one after the other, all uploaded", rounds=1),
+    Case("delivery_25", Group.DELIVERY, "ours, the same 25 chats", rounds=1),
+    Case("delivery_100", Group.DELIVERY, "ours, 100 chats", rounds=1),
+    Case("delivery", Group.DELIVERY, "ours, 500 chats", rounds=1),
+    Case("delivery_two", Group.DELIVERY, "two processes, 100 chats, a report each", rounds=1),
 )
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 # What a delivery imports when it first sends is there before anything is measured.
 import analytics_platform.state.models
-import analytics_platform.state.part_rows
+import analytics_platform.state.part_rows  # noqa: F401
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Recipient
 from analytics_platform.channels.telegram import TelegramChannel
@@ -130,8 +130,7 @@ def ours(place: Place, chats: int, *, processes: int = 1) -> Job:
             # Forked, so that what each of them imported before is not measured.
             with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
                 asked = [
-                    pool.submit(_deliver, home, server.url, server.token, f"report{n}", chats)
-                    for n in range(processes)
+                    pool.submit(_deliver, home, server.url, server.token, f"report{n}", chats) for n in range(processes)
                 ]
                 sent[:] = [one.result() for one in asked]
         seconds[:] = [time.perf_counter() - began]
@@ -202,9 +201,7 @@ def _request(bot: "Bot", chat: int, message: Message) -> Callable[[], Awaitable[
             media = [InputMediaPhoto(p.content, filename=p.filename) for p in message.pictures]
             return lambda: bot.send_media_group(chat, media)
         case Document():
-            return lambda: bot.send_document(
-                chat, message.content, caption=message.caption, filename=message.filename
-            )
+            return lambda: bot.send_document(chat, message.content, caption=message.caption, filename=message.filename)
 
 
 async def _until_taken(request: Callable[[], Awaitable[object]]) -> None:

@@ -1,7 +1,8 @@
 """The Bot API stand-in of the tests in a process of its own, with Telegram's published pace enforced.
 
-Belongs here: starting it, and what it counted. Does not: how it answers (`analytics_platform_tests/telegram_server.py`),
-who sends to it (`delivery.py`). Light: what the server imports stays out of the measured process.
+Belongs here: starting it, and what it counted. Does not: how it answers
+(`analytics_platform_tests/telegram_server.py`), who sends to it (`delivery.py`). Light: what the server imports stays
+out of the measured process.
 """
 
 import json

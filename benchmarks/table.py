@@ -5,8 +5,9 @@ Belongs here: formatting, ratios, aims. Does not: measuring.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks.cases import DAY_TICKS, Case, Group
+from benchmarks.cases import CHATS, DAY_TICKS, Case, Group
 from benchmarks.measure import Measured
 
 Results = Mapping[str, Measured]
@@ -55,7 +56,21 @@ def aims(results: Results) -> list[Aim]:
             at_most("a day of ticks takes less than 10 s of CPU", cpu("ticks"), 1, 10)
         worst, spent = max(_each_tick(facts).items(), key=lambda each: each[1][0])
         at_most(f"a tick takes less than 50 ms of CPU ({worst})", spent[0], 1, 50)
+    found.extend(_delivery_aims(results))
     return found
+
+
+def _delivery_aims(results: Results) -> Iterator[Aim]:
+    """Of full size alone: few chats take as long as one chat's own pace."""
+    for name, limit in (("delivery", 1.1), ("delivery_two", None)):
+        facts = results[name].facts if name in results else {}
+        if facts.get("chats") != CHATS[name]:
+            continue
+        pace, floods = facts.get("pace"), facts.get("floods")
+        if limit and isinstance(pace, float):
+            yield Aim("500 chats take at most 1.1 x what Telegram's limits allow", pace, pace <= limit)
+        if isinstance(floods, int):
+            yield Aim(f"no answer 429 ({name})", floods, not floods)
 
 
 def agreements(results: Results) -> dict[tuple[str, ...], bool]:
@@ -101,8 +116,21 @@ def _case(case: Case, measured: Measured, first: float) -> Iterator[str]:
         yield _LINE.format("", f"  {kind}", "", "", "", "", "").rstrip() + f": a tick {mean:.1f}, at most {most:.1f}"
     if isinstance(dearest := m.facts.get("dearest_day_cpu"), float):
         yield row("", "  reckoned: data never comes", dearest)
+    if "floods" in m.facts:
+        yield _LINE.format("", f"  {_delivery(m.facts)}", "", "", "", "", "").rstrip()
     if isinstance(rows := m.facts.get("rows"), int) and m.cpu:
         yield _LINE.format("", f"  {rows / m.cpu:,.0f} rows per CPU second", "", "", "", "", "")
+
+
+def _delivery(facts: Mapping[str, Any]) -> str:
+    seconds, allowed, pace = facts["seconds"], facts["allowed"], facts["pace"]
+    told = [
+        f"{facts['chats']} chats in {seconds:.1f} s, {pace:.2f} x the {allowed:.1f} s allowed",
+        f"{facts['requests']:,} requests, {facts['floods']} x 429, {facts['uploads']} files uploaded",
+    ]
+    if "writes_a_second" in facts:
+        told.append(f"{facts['writes_a_second']:.0f} transactions a second of {facts['write_ms']:.1f} ms")
+    return "; ".join(told)
 
 
 def _each_tick(facts: Mapping[str, object]) -> Mapping[str, Sequence[float]]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.cases import CHATS
 from benchmarks.data import Place, make_before, make_csv, make_events
 from benchmarks.measure import Job, measure
 
@@ -18,6 +19,8 @@ def job_of(name: str, place: Place) -> Job:
     """The work of that case, with its imports done."""
     if name.startswith("ticks"):
         return _ticks(name, place)
+    if name.startswith("delivery"):
+        return _delivery(name, place)
     from benchmarks import daily, files
 
     few, every = place.last_days, place.dates
@@ -48,6 +51,15 @@ def _ticks(name: str, place: Place) -> Job:
     from benchmarks import ticks
 
     return {"ticks_reads": ticks.reads, "ticks": ticks.simulated, "ticks_sensor": ticks.evaluated}[name](place)
+
+
+def _delivery(name: str, place: Place) -> Job:
+    from benchmarks import delivery
+
+    chats = CHATS[name]
+    if name == "delivery_loop":
+        return delivery.loop(place, chats)
+    return delivery.ours(place, chats, processes=2 if name == "delivery_two" else 1)
 
 
 def main(arguments: list[str]) -> None:

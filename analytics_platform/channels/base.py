@@ -83,7 +83,8 @@ class Sent:
     `detail`: one sentence, without secrets: what went wrong and what to do, or in which other form it went.
     `references`: the other side's ids of the messages. `files`: its names for the files of the piece, by which other
     recipients can be given them. `retry_after`: seconds it asked us to wait. `moved_to`: the recipient's new address,
-    with which to try again. `gone`: why this recipient is to get nothing more until they ask for it.
+    with which to try again. `gone`: why this recipient is to get nothing more until they ask for it. `astray`: why it
+    arrived elsewhere than asked for, which somebody should put right.
     """
 
     outcome: Outcome
@@ -93,6 +94,7 @@ class Sent:
     retry_after: float | None = None
     moved_to: str = ""
     gone: str = ""
+    astray: str = ""
 
 
 class Sender(Protocol):

@@ -322,7 +322,8 @@ def _told() -> Iterator[None]:
     except RetryAfter as error:
         raise AnswerError(Answer(429, redact(str(error)), pause(error.retry_after))) from None
     except TelegramError as error:
-        reason = redact(str(error))
+        # The library puts the name of the error before what it says, which tells readers nothing.
+        reason = re.sub(r"^httpx\.\w+: ", "", redact(str(error))).rstrip(".")
         proven = never_left if isinstance(error.__cause__, _NEVER_LEFT) else unknown
         raise NoAnswerError(proven(reason)) from None
 

@@ -85,6 +85,7 @@ class _Form:
     as_files: bool = False
     by_id: bool = False
     never_by_id: bool = False
+    astray: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -134,31 +135,36 @@ class TelegramSender:
             async with AsyncExitStack() as held:
                 if isinstance(piece.body, MediaPart):
                     await self._upload_turn(self._upload(piece), held)
-                if due is None:
-                    async with self._order:
-                        if self._token_refused:
-                            break
-                        await held.enter_async_context(self._connections)
-                        await self._overall_pause(piece)
-                        # Last, so that it goes at the moment that is written down for the chat: another process may
-                        # be sending to it, too.
-                        pause = await self._chat_pause(recipient, piece)
-                        due = self._clock() + pause
-                        if pause <= _NOTHING:
-                            held.callback(self._flights.begin(piece.weight))
-                            return held.pop_all()
-                else:
+                if due is not None:
+                    await held.enter_async_context(self._connections)
+                    await self._take_off(recipient, piece, due, held)
+                    return held.pop_all()
+                async with self._order:
+                    if self._token_refused:
+                        break
                     await held.enter_async_context(self._connections)
                     await self._flights_pause(piece)
-                    if self._clock() > due + _LATE:
-                        # What was written down for the chat is over; its next message has to be later, too.
-                        seconds = PER_CHAT_SECONDS * piece.weight
-                        await asyncio.to_thread(self._slots.hold, self._chat_bucket(recipient), seconds)
-                    held.callback(self._flights.begin(piece.weight))
-                    return held.pop_all()
+                    pause = await asyncio.to_thread(self._slots.reserve, self._bucket, piece.weight, window=OVERALL)
+                    if pause > _NOTHING:
+                        await self._sleep(pause)
+                    # Last, so that it goes at the moment that is written down for the chat: another process may be
+                    # sending to it, too.
+                    pause = await self._chat_pause(recipient, piece)
+                    due = self._clock() + pause
+                    if pause <= _NOTHING:
+                        await self._take_off(recipient, piece, due, held)
+                        return held.pop_all()
             # Outside: others may send, and upload, while this one rests.
             await self._sleep(pause)
         return AsyncExitStack()
+
+    async def _take_off(self, recipient: Recipient, piece: Piece, due: float, held: AsyncExitStack) -> None:
+        await self._flights_pause(piece)
+        held.callback(self._flights.begin(piece.weight))
+        if self._clock() > due + _LATE:
+            # What was written down for the chat is over; its next message has to be later, too.
+            seconds = PER_CHAT_SECONDS * piece.weight
+            await asyncio.to_thread(self._slots.hold, self._chat_bucket(recipient), seconds)
 
     async def _upload_turn(self, upload: _Upload, held: AsyncExitStack) -> None:
         """One chat uploads, the others wait for its file ids; but not for long: then one of them uploads, too."""
@@ -187,12 +193,6 @@ class TelegramSender:
         # Telegram counts when a message arrives: however long the last one took to get there, it was there when its
         # answer came.
         return max(pause, self._free_at.get(recipient.address, 0.0) - self._clock())
-
-    async def _overall_pause(self, piece: Piece) -> None:
-        await self._flights_pause(piece)
-        pause = await asyncio.to_thread(self._slots.reserve, self._bucket, piece.weight, window=OVERALL)
-        if pause > _NOTHING:
-            await self._sleep(pause)
 
     async def _flights_pause(self, piece: Piece) -> None:
         while (pause := self._flights.pause(piece.weight)) > 0:
@@ -235,7 +235,7 @@ class TelegramSender:
             except AnswerError as error:
                 answer = error.answer
             else:
-                return Sent(Outcome.SENT, " ".join(form.notes), taken.references, taken.files)
+                return Sent(Outcome.SENT, " ".join(form.notes), taken.references, taken.files, astray=form.astray)
             if not self._changed(piece, form, answer, words):
                 return await self._judged(recipient, answer)
 
@@ -254,7 +254,7 @@ class TelegramSender:
         if answer.topic_is_gone:
             if form.chat.topic is None:
                 return False
-            form.notes.append(
+            form.astray = (
                 f"Its topic {form.chat.thread} is closed or deleted ({answer.description}), so it went to the chat "
                 "itself: subscribe another topic."
             )

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -82,6 +83,23 @@ def show_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None
         # Wide enough for the block whatever the terminal says: a figure is never cut to its first digits.
         Console(highlight=False, width=max(width, _width(rows, block))).print(table)
         title = None
+
+
+def show_list(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows that are mostly text, long ones folded: a table on a terminal, tab-separated lines when piped.
+
+    On a terminal, columns that have nothing to say in any row are left out.
+    """
+    if not out.is_terminal or not rows:
+        show_table(rows)
+        return
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
+    said = [name for name in rows[0] if any(row[name] not in ("", 0, None) for row in rows)]
+    for name in said:
+        table.add_column(name, justify="right" if _numeric(rows, name) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row[name])) for name in said))
+    out.print(table)
 
 
 def _width(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> int:

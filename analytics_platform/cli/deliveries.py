@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, counted, out, show_table
+from analytics_platform.cli.console import JobError, counted, err, out, show_list
 from analytics_platform.cli.context import HomeOption, begin, run_days
 from analytics_platform.reports import all_reports
 
@@ -66,7 +66,7 @@ def list_deliveries(
     if not rows:
         what = "everything has arrived" if troubled else "nothing was delivered"
         out.print(f"{what} in the last {counted(days, 'day')}", markup=False)
-    show_table(rows)
+    show_list(rows)
 
 
 @app.command("show")
@@ -82,7 +82,7 @@ def show(topic: _Topic, period: _Period, to: _To = "", home: HomeOption = None) 
     parts = context.office().ledgers.deliveries.parts(topic, period)
     if not parts:
         raise JobError(f"nothing is known of {topic} {period}; analytics-platform deliveries list")
-    show_table(
+    show_list(
         [
             {
                 "id": part.id,
@@ -128,18 +128,52 @@ def resend(
             f"analytics-platform deliveries show {topic} {shlex.quote(period)}"
         )
     config = {"topic": topic, "period": period, "recipient": to, "part": part}
-    run_days(
-        context,
-        AGAIN_JOB,
-        None,
-        None,
-        title=f"send {topic} {period} again",
-        run_config={"ops": {"send_parts_again": {"config": config}}},
-    )
+    trouble = ""
+    try:
+        run_days(
+            context,
+            AGAIN_JOB,
+            None,
+            None,
+            title=f"send {topic} {period} again",
+            run_config={"ops": {"send_parts_again": {"config": config}}},
+        )
+    except JobError as error:
+        trouble = str(error)
     left = [one for one in office.ledgers.deliveries.find(wanted) if one.state is not State.SENT]
     if left:
-        raise JobError("\n".join(f"{name(one)}, {one.part}: {one.state.value}. {one.error}" for one in left))
+        lines = [f"{name(one)}, {one.part}: {one.state.value}. {one.error}" for one in left]
+        raise JobError(trouble or "\n".join(lines))
+    if trouble:  # what others have not got was not asked for
+        err.print(f"note: {trouble}", markup=False)
     out.print(f"{counted(len(wanted), 'part')} sent", markup=False)
+
+
+@app.command("arrived")
+def arrived(
+    topic: _Topic,
+    period: _Period,
+    to: _To = "",
+    part: Annotated[str, typer.Option(help="Such as '2 album'.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Say that what is uncertain did arrive: somebody has seen it. It is then not sent again.
+
+    Example: `analytics-platform deliveries arrived feed_daily 2026-11-20 --to -1001234567890`
+    """
+    context = begin(home)
+    topic = _named(topic)
+    from analytics_platform.defs.deliveries import arrived as saw
+    from analytics_platform.defs.deliveries import chosen
+
+    office = context.office()
+    seen = saw(office, chosen(office, topic, period, to, part))
+    if not seen:
+        raise JobError(
+            f"nothing of {topic} {period}{f' for {to}' if to else ''} is uncertain; "
+            f"analytics-platform deliveries show {topic} {shlex.quote(period)}"
+        )
+    out.print(f"{counted(len(seen), 'part')} noted as arrived", markup=False)
 
 
 def _named(topic: str) -> str:

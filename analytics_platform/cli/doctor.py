@@ -205,6 +205,8 @@ def _delivery(context: Context) -> Iterator[Finding]:
         remedy = "analytics-platform subscribers add CHAT_OR_ADDRESS --all (docs/telegram.md)"
         yield Finding("ok", f"nobody subscribes to {', '.join(folder)}: into the folder {context.home.outbox}", remedy)
     ways = [way for way in ("telegram", "email") if any(one.channel == way for one in everybody.values())]
+    if settings.telegram_bot_token and "telegram" not in ways:  # set up, and nobody subscribes yet
+        ways.append("telegram")
     for way in ways:
         count = sum(one.channel == way for one in everybody.values())
         yield from _way(office, way, count)
@@ -223,7 +225,7 @@ def _way(office: "Office", way: str, count: int) -> Iterator[Finding]:
 
     try:
         channel = office.post.channel(way)
-        said = channel.check() if hasattr(channel, "check") else "works"
+        said = (channel.check() if hasattr(channel, "check") else "works").rstrip(".")
         who = f"bot {said}" if way == "telegram" else said
         yield Finding("ok", f"{'Telegram' if way == 'telegram' else 'mail'}: {who}, {counted(count, 'recipient')}")
     except ChannelError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, out, show_table
+from analytics_platform.cli.console import JobError, out, show_list
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.reports import all_reports
 
@@ -42,7 +42,7 @@ def list_reports(home: HomeOption = None) -> None:
                 "reason": newest.reason if newest else "",
             }
         )
-    show_table(rows)
+    show_list(rows)
 
 
 @app.command("history")
@@ -66,7 +66,7 @@ def history(
         steps = ledger.history(name, period.date())
         if not steps:
             raise JobError(f"the ledger knows nothing of {name} for the period that ends on {period.date()}")
-        show_table(
+        show_list(
             [
                 {
                     "moment": context.local(step.moment),
@@ -92,7 +92,7 @@ def history(
     ]
     if not rows:
         out.print(f"{name} has never run", markup=False)
-    show_table(rows)
+    show_list(rows)
 
 
 @app.command("reset")

@@ -165,17 +165,23 @@ def _write(folder: Path, report: Report[Any], period: Period, messages: Mapping[
 
 @contextmanager
 def _advised(office: "Office", report: Report[Any], period: Period) -> Iterator[None]:
-    """A failure of the delivery also says how to go on with what waits for a person's word."""
+    """A failure of the delivery also says what it waits for: a person's word, or an earlier delivery."""
+    from analytics_platform.defs.claims import now
     from analytics_platform.delivery import Delivered
 
     try:
         yield
     except JobError as error:
         name, parts = _delivery(office, report, period)
-        if all(part.unfinished for part in Delivered(tuple(parts)).trouble):
-            raise
-        again = f"analytics-platform deliveries resend {report.name} {shlex.quote(name)}"
-        raise JobError(f"{error}\nWhat failed or is held is sent again with: {again}") from None
+        lines = [str(error)]
+        if not all(part.unfinished for part in Delivered(tuple(parts)).trouble):
+            again = f"analytics-platform deliveries resend {report.name} {shlex.quote(name)}"
+            lines.append(f"What failed or is held is sent again with: {again}")
+        waiting = {part.recipient for part in parts if part.unfinished}
+        if waiting & office.ledgers.deliveries.behind(report.name, name, now()):
+            which = f"analytics-platform deliveries list --report {report.name} --troubled"
+            lines.append(f"What has not been tried waits for an earlier delivery to the same recipient: {which}")
+        raise JobError("\n".join(lines)) from None
 
 
 def _complain(office: "Office", report: Report[Any], period: Period) -> None:

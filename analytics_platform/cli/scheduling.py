@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analytics_platform.cli.console import JobError, err, out, show_table
+from analytics_platform.cli.console import JobError, err, out, show_list
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.reports import all_reports
 
@@ -97,7 +97,7 @@ def _pass(context: Context) -> None:
     """Do what the daemon would do, in this process, until nothing more is to be done now."""
     from analytics_platform.defs.availability import look
     from analytics_platform.defs.claims import SUBJECT, now
-    from analytics_platform.defs.deliveries import DUE_JOB, due, see_to
+    from analytics_platform.defs.deliveries import DUE_JOB, due, see_to, see_to_paused
     from analytics_platform.defs.followups import correction_requests
     from analytics_platform.defs.owner import close_recovered, tell
     from analytics_platform.defs.running import instance_of
@@ -110,7 +110,7 @@ def _pass(context: Context) -> None:
     failures: list[str] = []
     lines: list[str] = []
     errors: list[str] = []
-    for line in see_to(office, now()):
+    for line in (*see_to(office, now()), *see_to_paused(office)):
         out.print(line, markup=False)
     if due(office, now()):
         try:
@@ -203,7 +203,7 @@ def health(
             )
         )
     else:
-        show_table([{"check": f.name, "state": "ok" if f.well else "WRONG", "says": f.says} for f in findings])
+        show_list([{"check": f.name, "state": "ok" if f.well else "WRONG", "says": f.says} for f in findings])
     if tell_owner:
         for finding in findings:
             # What only this look can know becomes a problem like any other, and is closed when it is over.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, err, out, show_table
+from analytics_platform.cli.console import JobError, err, out, show_list
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.messages import Album, Message, Text
 from analytics_platform.reports import all_reports
@@ -63,11 +63,18 @@ def add(
     context = begin(home)
     place = _place(address)
     topics = _topics(report or [], every=every, problems=problems)
-    subscribers = context.office().ledgers.subscribers
+    hours = None if quiet is None else _quiet(quiet)
+    office = context.office()
+    office.configure()
+    subscribers = office.ledgers.subscribers
     known = subscribers.at(place.channel, place.address, place.thread)
     if not topics and known is None:
         raise JobError("say what is wanted: --report NAME, --all or --problems")
-    chosen = dict.fromkeys(topics or (list(known.topics) if known and silent is not None else []), silent or False)
+    before = known.topics if known else {}
+    if silent is None:  # what is there keeps its sound
+        chosen = {topic: before.get(topic, False) for topic in topics}
+    else:
+        chosen = dict.fromkeys(topics or before, silent)
     kind, title = ("email", "") if place.channel == "email" else _looked_up(context, place)
     try:
         one, added = subscribers.add(
@@ -78,7 +85,7 @@ def add(
             name=name or title,
             language=language or (None if known else context.settings.locale),
             zone=zone or (None if known else context.settings.timezone),
-            quiet=None if quiet is None else _quiet(quiet),
+            quiet=hours,
             topics=chosen,
             now=dt.datetime.now(dt.UTC),
         )
@@ -103,12 +110,12 @@ def list_subscribers(
     Example: `analytics-platform subscribers list`
     """
     context = begin(home)
+    wanted = _topics([report] if report else [], every=False, problems=False)
     office = context.office()
     office.configure()
     found = office.ledgers.subscribers.all()
-    if report:
-        wanted = _topics([report], every=False, problems=False)[0]
-        found = [one for one in found if one.gets(wanted, office.reports)]
+    for topic in wanted:
+        found = [one for one in found if one.gets(topic, office.reports)]
     rows = [
         {
             "id": one.id,
@@ -126,7 +133,7 @@ def list_subscribers(
     if not rows:
         what, option = (f" to {report}", f"--report {report}") if report else ("", "--all")
         out.print(f"nobody subscribes{what}; analytics-platform subscribers add ADDRESS {option}", markup=False)
-    show_table(rows)
+    show_list(rows)
 
 
 @app.command("pause", context_settings={"ignore_unknown_options": True})
@@ -167,10 +174,9 @@ def remove(
 
     Example: `analytics-platform subscribers remove 3 --report app_daily`
     """
-    subscribers, one = _found(begin(home), who)
-    topic = None
-    if report:
-        topic = _topics([report], every=False, problems=False)[0]
+    context = begin(home)
+    topic = next(iter(_topics([report] if report else [], every=False, problems=False)), None)
+    subscribers, one = _found(context, who)
     try:
         left = subscribers.remove(one.id, topic=topic, reports=list(all_reports()))
     except ValueError as error:
@@ -199,10 +205,13 @@ def try_out(who: _Who, home: HomeOption = None) -> None:
     moment = now()
     parcel = Parcel("test", f"{moment:%Y-%m-%d %H%M%S} {one.id}", {one.language: _sample(office, one)}, dt.timedelta(0))
     delivered = office.post.deliver(parcel, [recipient], Owner("subscribers test", this_host(), os.getpid()))
+    left = [part.id for part in delivered.parts if part.unfinished]
+    office.ledgers.deliveries.give_up(left, "the test is over", now(), states=(State.PENDING, State.UNCERTAIN))
     for part in delivered.parts:
         out.print(f"{name(part)}, {part.part}: {part.state.value}. {part.error}".rstrip(". "), markup=False)
     if not one.active:
-        err.print(f"note: {one} is paused ({one.paused_reason}) and gets no reports", markup=False)
+        remedy = f"analytics-platform subscribers resume {one.id}"
+        err.print(f"note: {one} is paused ({one.paused_reason}) and gets no reports: {remedy}", markup=False)
     if any(part.state is not State.SENT for part in delivered.parts) or delivered.errors:
         raise JobError(delivered.summary() or f"{one} did not get it")
 

@@ -113,7 +113,7 @@ def send_due(office: Office, owner: Owner, moment: datetime) -> Gone:
     """Send what is due, the oldest delivery first. Raises nothing for what the other side does."""
     gone_through = Gone()
     for topic, period in due(office, moment):
-        _go(office, topic, period, owner, gone_through, anyone=False)
+        _go(office, topic, period, owner, gone_through, anyone=False, due_at=moment)
     return gone_through
 
 
@@ -126,14 +126,23 @@ def send_again(office: Office, parts: Sequence[Part], owner: Owner, moment: date
     return gone_through
 
 
-def _go(office: Office, topic: str, period: str, owner: Owner, found: Gone, *, anyone: bool) -> None:
+def _go(
+    office: Office,
+    topic: str,
+    period: str,
+    owner: Owner,
+    found: Gone,
+    *,
+    anyone: bool,
+    due_at: datetime | None = None,
+) -> None:
     subject = f"{topic} {period}"
     try:
         recipients = office.recipients(topic)
     except ChannelError:  # nobody wants it any more
         recipients = []
     try:
-        delivered = office.post.send(topic, period, recipients, owner, anyone=anyone)
+        delivered = office.post.send(topic, period, recipients, owner, anyone=anyone, due_at=due_at)
     except ArtifactError as error:
         ledger = office.ledgers.deliveries
         left = [part.id for part in ledger.parts(topic, period)]
@@ -145,26 +154,41 @@ def _go(office: Office, topic: str, period: str, owner: Owner, found: Gone, *, a
         found.troubled.append(f"{subject}: {summary}")
     found.lines.append(f"{subject}: {summary or 'all has arrived'}")
     entry = _entry(office, topic, period)
-    if entry and entry.status is Status.SENDING:
+    if entry and entry.status in (Status.SENDING, Status.FAILED):
         conclude(office.ledgers, entry, office.clock())
 
 
-def returned(office: Office, after: int) -> tuple[int, list[str]]:
-    """Whoever has let the bot in again since update `after` gets their reports again; the last update, and who."""
+def returned(office: Office) -> list[str]:
+    """Whoever has let the bot in again gets their reports again; who. What Telegram told is then marked as read."""
     from analytics_platform.channels.telegram import TelegramChannel
 
     channel = office.post.channel("telegram")
     if not isinstance(channel, TelegramChannel):
-        return after, []
-    last, arrivals = channel.updates(after)
-    lines = []
-    for arrival in arrivals:
-        for one in office.ledgers.subscribers.resume_address(
-            "telegram", arrival.address, office.clock(), paused_by="telegram"
-        ):
-            office.ledgers.problems.resolve(f"subscriber {one}", office.clock(), arrival.what)
-            lines.append(f"{one} is active again ({arrival.what})")
-    return last, lines
+        return []
+    lines: list[str] = []
+    last = 0
+    while True:
+        newest, arrivals = channel.updates(last)
+        for arrival in arrivals:
+            for one in office.ledgers.subscribers.resume_address(
+                "telegram", arrival.address, office.clock(), paused_by="telegram"
+            ):
+                office.ledgers.problems.resolve(f"subscriber {one}", office.clock(), arrival.what)
+                lines.append(f"{one} is active again ({arrival.what})")
+        if newest <= last:  # asking for what comes after an update is what marks it as read
+            return lines
+        last = newest
+
+
+def see_to_paused(office: Office) -> list[str]:
+    """Ask who has let the bot in again, when Telegram has paused anybody; who, or why it is not known."""
+    paused = office.ledgers.subscribers.all(active=False)
+    if not office.settings.telegram_bot_token or not any(one.paused_by == "telegram" for one in paused):
+        return []
+    try:
+        return returned(office)
+    except ChannelError as error:
+        return [f"who lets the bot in again is not known: {error}"]
 
 
 def receipts_of(office: Office, found: Gone) -> list[dg.AssetMaterialization]:
@@ -266,6 +290,18 @@ def chosen(office: Office, topic: str, period: str, recipient: str = "", part: s
     return [p for p in parts if p.state not in (State.SENT, State.SENDING)]
 
 
+def arrived(office: Office, parts: Sequence[Part]) -> list[Part]:
+    """Somebody saw that those of the parts whose fate is unknown did arrive; those parts."""
+    ledger, moment = office.ledgers.deliveries, office.clock()
+    seen = ledger.arrived([part.id for part in parts], moment)
+    for topic, period in dict.fromkeys((part.topic, part.period) for part in seen):
+        note(office.ledgers, topic, period, Delivered(tuple(ledger.parts(topic, period))), moment)
+        entry = _entry(office, topic, period)
+        if entry and entry.status in (Status.SENDING, Status.FAILED):
+            conclude(office.ledgers, entry, moment)
+    return seen
+
+
 def held(office: Office, moment: datetime) -> list[Part]:
     """Every part that waits for a person's word and is still kept to be sent."""
     ledger = office.ledgers.deliveries
@@ -297,15 +333,7 @@ def deliveries_sensor(office: Office, job: dg.JobDefinition) -> dg.SensorDefinit
     def see_to_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = now()
         lines = see_to(office, moment)
-        cursor = context.cursor
-        paused = office.ledgers.subscribers.all(active=False)
-        if office.settings.telegram_bot_token and any(one.paused_by == "telegram" for one in paused):
-            try:
-                last, back = returned(office, int(cursor or 0))
-            except ChannelError as error:
-                lines.append(f"who lets the bot in again is not known: {error}")
-            else:
-                cursor, lines = str(last), [*lines, *back]
+        lines += see_to_paused(office)
         if moment.minute == 0:
             forget(office, moment)
         requests = []
@@ -314,8 +342,8 @@ def deliveries_sensor(office: Office, job: dg.JobDefinition) -> dg.SensorDefinit
             requests = [dg.RunRequest(run_key=f"{DUE_JOB}@{moment.isoformat(timespec='seconds')}")]
             lines.append(f"{len(waiting)} deliveries go on")
         if requests:
-            return dg.SensorResult(run_requests=requests, cursor=cursor)
-        return dg.SensorResult(skip_reason="; ".join(lines) or "nothing is left to send", cursor=cursor)
+            return dg.SensorResult(run_requests=requests)
+        return dg.SensorResult(skip_reason="; ".join(lines) or "nothing is left to send")
 
     return see_to_deliveries
 

@@ -17,10 +17,11 @@ from analytics_platform.channels.base import Channel, ChannelError, Recipient
 from analytics_platform.channels.telegram_parts import parse_chat_id
 from analytics_platform.defs.claims import gone, now
 from analytics_platform.defs.resources import Ledgers, mail_server
-from analytics_platform.delivery import Delivered, Post
-from analytics_platform.dispatch import Tools
+from analytics_platform.delivery import Delivered, Post, name
+from analytics_platform.dispatch import ASTRAY, Tools
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Home, Settings
+from analytics_platform.state.parts import State
 from analytics_platform.state.runs import Entry, Status
 from analytics_platform.state.subscribers import Subscriber
 from analytics_platform.unsubscribe import link
@@ -190,7 +191,7 @@ def _short(delivered: Delivered) -> str:
 
 
 def conclude(ledgers: Ledgers, entry: Entry, moment: datetime) -> Entry | None:
-    """End a period that is on its way, when nothing of it is unfinished; the entry, None when it goes on."""
+    """End a period that is on its way, when nothing of it is unfinished; the entry, None when it stays as it is."""
     parts = ledgers.deliveries.parts(entry.report, entry.delivery or entry.key)
     if not parts:  # its process ended before it had written down what goes to whom
         return ledgers.runs.arrived(entry, Status.READY, "nothing was sent yet", moment)
@@ -198,7 +199,7 @@ def conclude(ledgers: Ledgers, entry: Entry, moment: datetime) -> Entry | None:
     if done.unfinished:
         return None
     status, reason = verdict(done, entry.becomes or Status.DELIVERED, entry.becomes_reason or "")
-    return ledgers.runs.arrived(entry, status, reason, moment)
+    return None if status is entry.status else ledgers.runs.arrived(entry, status, reason, moment)
 
 
 def subject_of_delivery(topic: str, period: str) -> str:
@@ -216,10 +217,27 @@ def note(ledgers: Ledgers, topic: str, period: str, delivered: Delivered, moment
     subject = subject_of_delivery(topic, period)
     young = [p for p in delivered.trouble if p.unfinished and moment < p.created_at + _BY_ITSELF]
     if len(young) < len(delivered.trouble):
-        ledgers.problems.record(subject, "delivery", delivered.summary(), moment, report=topic)
+        open_now = [p for p in ledgers.problems.open() if (p.subject, p.kind) == (subject, "delivery")]
+        # One problem, however what is said of its parts changes while it lasts.
+        text = open_now[0].text if open_now else delivered.summary()
+        ledgers.problems.record(subject, "delivery", text, moment, report=topic)
     elif not young:
         ledgers.problems.resolve(subject, moment, "delivered")
+    _note_astray(ledgers, delivered, moment)
     known = {problem.subject for problem in ledgers.problems.open()}
     for one in ledgers.subscribers.all(active=False):
         if one.paused_by == one.channel and f"subscriber {one}" not in known:
             ledgers.problems.record(f"subscriber {one}", "paused", one.paused_reason, moment)
+
+
+def _note_astray(ledgers: Ledgers, delivered: Delivered, moment: datetime) -> None:
+    """A topic that is gone is somebody's to put right; over when something arrives where it was asked for."""
+    astray = {name(p): p.error for p in delivered.parts if p.error.startswith(ASTRAY)}
+    for recipient, error in astray.items():
+        text = error.removeprefix(ASTRAY).strip()
+        ledgers.problems.record(f"subscriber {recipient}", "astray", text, moment)
+    for problem in ledgers.problems.open():
+        recipient = problem.subject.removeprefix("subscriber ")
+        arrived = any(p.state is State.SENT and name(p) == recipient for p in delivered.parts)
+        if problem.kind == "astray" and arrived and recipient not in astray:
+            ledgers.problems.resolve(problem.subject, moment, "arrives where it should", kind="astray")

@@ -93,7 +93,7 @@ def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: date
         elif kind == "delivery":
             _close_delivery(ledgers, problem, rest, moment)
         elif kind == "subscriber":
-            if not any(str(one) == rest for one in ledgers.subscribers.all(active=False)):
+            if problem.kind == "paused" and not any(str(one) == rest for one in ledgers.subscribers.all(active=False)):
                 ledgers.problems.resolve(problem.subject, moment, "active again, or removed")
         elif problem.kind in ("late", "failed", "missing"):
             name, _, period = rest.partition(" ")

@@ -18,6 +18,15 @@ from analytics_platform.redaction import redact
 from analytics_platform.state.database import Database
 from analytics_platform.state.entries import utc
 from analytics_platform.state.owners import Owner
+from analytics_platform.state.part_changes import (
+    anew,
+    as_wanted,
+    expired,
+    failed,
+    freed,
+    left_behind,
+    over,
+)
 from analytics_platform.state.parts import LostPartError, Overview, Part, State, Wanted
 from analytics_platform.state.runs import Gone
 
@@ -25,9 +34,6 @@ if TYPE_CHECKING:
     from analytics_platform.state.part_rows import PartRows
 
 __all__ = ["Deliveries", "Gone", "LostPartError", "Overview", "Owner", "Part", "State", "Wanted"]
-
-DIED = "its process ended while it was being sent"
-SILENT = "its process did not say in time whether it was sent"
 
 
 class Deliveries:
@@ -63,7 +69,7 @@ class Deliveries:
             missing = [by_key[key] for key in sorted(by_key.keys() - there)]
             fresh = [part for part in known if part.fresh]
             unwanted = [part for part in fresh if part.key not in by_key]
-            kept = [(part, _as_wanted(part, by_key[part.key], now)) for part in fresh if part.key in by_key]
+            kept = [(part, as_wanted(part, by_key[part.key], now)) for part in fresh if part.key in by_key]
             changed = [after for part, after in kept if after != part]
             if not (missing or unwanted or changed):
                 return known
@@ -106,8 +112,8 @@ class Deliveries:
         now = utc(now)
         with self._rows(write=True) as rows:
             for stored in rows.find([part_id], lock=True):
-                why = _over(stored, now, gone)
-                part = _left(stored, why, now) if why else stored
+                why = over(stored, now, gone)
+                part = left_behind(stored, why, now) if why else stored
                 if part.state is State.PENDING or (part.state is State.UNCERTAIN and part.repeatable):
                     begun = replace(
                         part,
@@ -158,7 +164,7 @@ class Deliveries:
                 doubtful = False
             waits = state in (State.PENDING, State.UNCERTAIN) and next_at is not None
             ended = replace(
-                _freed(stored, now),
+                freed(stored, now),
                 state=state,
                 doubtful=doubtful,
                 error=redact(error),
@@ -184,7 +190,18 @@ class Deliveries:
         now, reason = utc(now), redact(reason)
         with self._rows(write=True) as rows:
             found = [part for part in rows.find(parts, lock=True) if part.state in states]
-            return _stored(rows, [_failed(part, reason, now) for part in found])
+            return _stored(rows, [failed(part, reason, now) for part in found])
+
+    def put_off(self, parts: Sequence[int], until: datetime, now: datetime, *, error: str = "") -> list[Part]:
+        """Those of the parts that nobody is at are not tried before `until`, and say why; those parts.
+
+        No try is counted: what was never begun stays so. Without an `error`, the last one stays.
+        """
+        now, until, error = utc(now), utc(until), redact(error)
+        with self._rows(write=True) as rows:
+            found = [p for p in rows.find(parts, lock=True) if p.unfinished and p.state is not State.SENDING]
+            put_off = [replace(p, next_at=until, error=error or p.error, updated_at=now) for p in found]
+            return _stored(rows, put_off)
 
     def release_dead(self, now: datetime, gone: Gone) -> list[Part]:
         """What was being sent by a process that is gone, or whose lease ended, is uncertain; those parts.
@@ -202,7 +219,7 @@ class Deliveries:
             # One process may have many parts in hand.
             return asked[owner] if owner in asked else asked.setdefault(owner, gone(owner))
 
-        dead = {part.id: (part, why) for part in sending if (why := _over(part, now, gone_once))}
+        dead = {part.id: (part, why) for part in sending if (why := over(part, now, gone_once))}
         if not dead:
             return []
         with self._rows(write=True) as rows:
@@ -210,7 +227,7 @@ class Deliveries:
             for part in rows.find(list(dead), lock=True):
                 seen, why = dead[part.id]
                 if (part.state, part.owner, part.attempts) == (State.SENDING, seen.owner, seen.attempts):
-                    left.append(_left(part, why, now))
+                    left.append(left_behind(part, why, now))
             return _stored(rows, left)
 
     def expire(self, now: datetime) -> list[Part]:
@@ -227,7 +244,7 @@ class Deliveries:
             if not rows.is_any(late):
                 return []
         with self._rows(write=True) as rows:
-            return _stored(rows, [_expired(part, now) for part in rows.find_all(late, lock=True)])
+            return _stored(rows, [expired(part, now) for part in rows.find_all(late, lock=True)])
 
     def again(self, ids: Sequence[int], now: datetime, try_until: datetime) -> list[Part]:
         """A person's word: what was sent, failed or is of unknown fate is to be sent (again); those parts, pending.
@@ -237,7 +254,15 @@ class Deliveries:
         now, try_until = utc(now), utc(try_until)
         with self._rows(write=True) as rows:
             found = [p for p in rows.find(ids, lock=True) if p.state not in (State.PENDING, State.SENDING)]
-            return _stored(rows, [_anew(part, now, try_until) for part in found])
+            return _stored(rows, [anew(part, now, try_until) for part in found])
+
+    def arrived(self, ids: Sequence[int], now: datetime) -> list[Part]:
+        """A person's word: those of the parts whose fate is unknown did arrive; those parts, sent."""
+        now = utc(now)
+        with self._rows(write=True) as rows:
+            found = [part for part in rows.find(ids, lock=True) if part.state is State.UNCERTAIN]
+            error = "somebody saw that it arrived"
+            return _stored(rows, [replace(freed(p, now), state=State.SENT, sent_at=now, error=error) for p in found])
 
     def forget(self, before: datetime) -> int:
         """Delete deliveries that are finished and of which no part has changed since `before`; how many.
@@ -350,46 +375,3 @@ class Deliveries:
 def _stored(rows: "PartRows", parts: list[Part]) -> list[Part]:
     rows.store(parts)
     return parts
-
-
-def _as_wanted(part: Part, wanted: Wanted, now: datetime) -> Part:
-    """The part as it is wanted, dated if that changes it."""
-    after = replace(
-        part, place=wanted.place, language=wanted.language, digest=wanted.digest, repeatable=wanted.repeatable
-    )
-    return part if after == part else replace(after, updated_at=now)
-
-
-def _over(part: Part, now: datetime, gone: Gone) -> str:
-    """Why nothing more will be heard of the try; empty while it may go on, or when none is."""
-    if part.state is not State.SENDING:
-        return ""
-    if part.owner is None or gone(part.owner):
-        return DIED
-    return SILENT if part.lease_until is None or part.lease_until <= now else ""
-
-
-def _left(part: Part, why: str, now: datetime) -> Part:
-    """The part of a process that never said what came of it. It stays its owner's: the answer may still come."""
-    return replace(part, state=State.UNCERTAIN, doubtful=True, error=why, updated_at=now)
-
-
-def _freed(part: Part, now: datetime) -> Part:
-    return replace(part, owner=None, lease_until=None, next_at=None, updated_at=now)
-
-
-def _failed(part: Part, reason: str, now: datetime) -> Part:
-    return replace(_freed(part, now), state=State.FAILED, error=reason)
-
-
-def _anew(part: Part, now: datetime, try_until: datetime) -> Part:
-    may_have_arrived = part.doubtful or part.state is not State.FAILED
-    anew = replace(_freed(part, now), state=State.PENDING, error="", try_until=try_until)
-    return replace(anew, doubtful=may_have_arrived)
-
-
-def _expired(part: Part, now: datetime) -> Part:
-    if part.state is State.UNCERTAIN:
-        return replace(part, repeatable=False, next_at=None, updated_at=now)
-    why = f"not sent by {part.try_until:%Y-%m-%d %H:%M} UTC{', but may have arrived before' if part.doubtful else ''}"
-    return _failed(part, f"{why}: {part.error}" if part.error else why, now)

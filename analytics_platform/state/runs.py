@@ -46,6 +46,7 @@ __all__ = [
     "TakenError",
 ]
 
+_ON_THE_WAY = (Status.SENDING, Status.FAILED)
 DIED = "its process ended without a word"
 SILENT = "its process did not renew its lease in time"
 DIED_DELIVERING = "its process ended while delivering"
@@ -222,16 +223,17 @@ class RunLedger:
             return rows.store(stored, _freed(stored, status, reason, now), owner.run_id)
 
     def arrived(self, was: Entry, status: Status, reason: str, now: datetime) -> Entry | None:
-        """What was sent has arrived, or has failed: the end of `was`. None when it is no longer on its way.
+        """What was sent has arrived, or has failed: the end of `was`. None when that is no longer on its way.
 
-        Ready: nothing was sent, and it is to be made again.
+        Ready: nothing was sent, and it is to be made again. What had failed may have been sent again by a person.
         """
         if status in (Status.WAITING, Status.RUNNING, Status.SENDING):
             raise ValueError(f"what was sent cannot end as {status}")
         now = utc(now)
         with self._rows(write=True) as rows:
             stored = rows.find(was.report, was.period.last, lock=True)
-            if stored is None or (stored.status, stored.delivery) != (Status.SENDING, was.delivery):
+            before = (was.status, was.delivery)
+            if stored is None or (stored.status, stored.delivery) != before or was.status not in _ON_THE_WAY:
                 return None
             return rows.store(stored, _freed(stored, status, reason, now), "")
 

@@ -3,9 +3,12 @@
 Belongs here: running verbs, making the home. Does not: assertions on what verbs say.
 """
 
+import csv
+import io
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from analytics_platform.cli import main
+from analytics_platform.settings import Settings
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 8)
 FEED_HEADER = "user_id,post_id,action,time,gender,age,country,city,os,source,exp_group\n"
@@ -54,15 +58,38 @@ def messages_csv(first: date = FIRST, days: int = 8) -> str:
 
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> Done:
     """Run the console script's own entry point, so that the exit code is the one a shell sees."""
-    monkeypatch.setattr(sys, "argv", ["analytics-platform", *map(str, words)])
     capsys.readouterr()
-    code: object = 0
+    code = _code(monkeypatch, words)
+    said = capsys.readouterr()
+    return Done(code, said.out, said.err)
+
+
+def _code(monkeypatch: pytest.MonkeyPatch, words: Sequence[object]) -> int:
+    monkeypatch.setattr(sys, "argv", ["analytics-platform", *map(str, words)])
     try:
         main.run()
     except SystemExit as end:
-        code = end.code
-    said = capsys.readouterr()
-    return Done(code if isinstance(code, int) else 0, said.out, said.err)
+        return end.code if isinstance(end.code, int) else 0
+    return 0
+
+
+def aside(folder: Path, *words: object, settings: Mapping[str, str] | None = None) -> Done:
+    """One run outside of any test, for what many tests share: from `folder`, with these settings and no others."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        for name in ("DAGSTER_HOME", *(field.upper() for field in Settings.model_fields)):
+            patch.delenv(name, raising=False)
+        patch.setenv("ANALYTICS_PLATFORM_HOME", "")
+        for name, value in (settings or {}).items():
+            patch.setenv(name, value)
+        code = _code(patch, words)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def table(done: Done) -> list[dict[str, str]]:
+    """What a verb printed as a table, piped."""
+    return list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
 
 
 @pytest.fixture
@@ -78,25 +105,22 @@ def run(
 
 
 @pytest.fixture(scope="session")
-def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared home itself, to be copied."""
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "feed.csv").write_text(feed_csv(), "utf-8")
     (folder / "messages.csv").write_text(messages_csv(), "utf-8")
     home = folder / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for words in (
-            ("load", "--feed", "feed.csv", "--messages", "messages.csv"),
-            ("materialize", "--from", FIRST, "--to", LAST),
-        ):
-            patch.setattr(sys, "argv", ["analytics-platform", *map(str, words), "--home", str(home)])
-            patch.setenv("ANALYTICS_PLATFORM_HOME", "")
-            with pytest.raises(SystemExit, match=r"^0$"):
-                main.run()
+    for words in (
+        ("load", "--feed", "feed.csv", "--messages", "messages.csv"),
+        ("materialize", "--from", FIRST, "--to", LAST),
+    ):
+        done = aside(folder, *words, "--home", home)
+        assert done.code == 0, done.err
     return home
 
 
 @pytest.fixture
-def home(_prepared: Path, tmp_path: Path) -> Path:
+def home(prepared: Path, tmp_path: Path) -> Path:
     """A copy of the prepared home."""
-    return shutil.copytree(_prepared, tmp_path / "home")
+    return shutil.copytree(prepared, tmp_path / "home")

@@ -22,9 +22,20 @@ VERBS = (
     ("slices",),
     ("report", "feed"),
     ("report", "app"),
+    ("report", "likes_by_os_weekly"),
     ("reports", "list"),
     ("reports", "history"),
     ("reports", "reset"),
+    ("subscribers", "add"),
+    ("subscribers", "list"),
+    ("subscribers", "pause"),
+    ("subscribers", "resume"),
+    ("subscribers", "remove"),
+    ("subscribers", "test"),
+    ("subscribers", "page"),
+    ("deliveries", "list"),
+    ("deliveries", "show"),
+    ("deliveries", "resend"),
     ("schedule",),
     ("health",),
     ("serve",),
@@ -41,8 +52,11 @@ def test_help_shows_an_example(run: Run, verb: tuple[str, ...]) -> None:
 
 
 def test_every_verb_is_tested_here() -> None:
-    named = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert named == {verb[0] for verb in VERBS}
+    named: set[tuple[str | None, ...]] = {(command.name,) for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance
+        named |= {(group.name, one.name) for one in group.typer_instance.registered_commands if not one.hidden}
+    assert named == set(VERBS)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +77,17 @@ def test_every_verb_is_tested_here() -> None:
         ("slices --from 2024-03-01 --to 2024-03-01 --dimension colour", "choose one of total, "),
         ("report weekly", "weekly"),
         ("report feed --date 1.3.2024", "1.3.2024"),
+        ("subscribers add 42 --report weekly", "there is no report weekly; there are app_daily, feed_daily, "),
+        ("subscribers add 42 --all --quiet 22", "'22' are no quiet hours; write them such as 22:00-08:00, or off"),
+        ("subscribers add 42 --quite 22:00-08:00", "--quite"),
+        ("subscribers add", "ADDRESS"),
+        ("subscribers list --report weekly", "there is no report weekly"),
+        ("subscribers pause", "WHO"),
+        ("subscribers remove 1 2", "2"),
+        ("subscribers page --port 0", "--port"),
+        ("deliveries list --days 0", "--days"),
+        ("deliveries show feed_daily", "PERIOD"),
+        ("deliveries resend", "REPORT"),
         ("serve --port 0", "--port"),
         ("doctor --fix", "--fix"),
         ("frobnicate", "frobnicate"),
@@ -88,6 +113,9 @@ def test_a_wrong_setting_stops_every_verb_with_one_sentence(
         "slices": ["--from", "2024-03-01", "--to", "2024-03-01"],
         "history": ["feed_daily"],
         "reset": ["feed_daily", "--period", "2024-03-01"],
+        "add": ["-100777/5", "--all"],
+        **{word: ["-100777/5"] for word in ("pause", "resume", "remove", "test")},
+        **{word: ["feed_daily", "2024-03-01"] for word in ("show", "resend")},
     }
     monkeypatch.setenv("TIMEZONE", "Mars/Base")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", SECRET)
@@ -207,7 +235,16 @@ def test_doctor_finds_a_damaged_warehouse_and_a_missing_token(
     done = run("doctor", "--home", home)
     assert done.code == 1
     assert f"PROBLEM {home / 'events.duckdb'} cannot be opened as a DuckDB database" in done.out
-    assert "PROBLEM Telegram: DELIVERY_CHANNEL is telegram: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_IDS" in done.out
+    assert "PROBLEM feed_daily: nobody was told: nobody gets feed_daily; analytics-platform subscribers add" in done.out
+    # It does not go out by itself, so nobody has to get it.
+    assert "likes_by_os_weekly" not in done.out
+
+
+def test_doctor_asks_for_the_token_that_chats_need(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_CHAT_IDS", "42")
+    done = run("doctor", "--home", home)
+    assert done.code == 1
+    assert "PROBLEM TELEGRAM_CHAT_IDS is set, but no bot\n        -> set TELEGRAM_BOT_TOKEN" in done.out
 
 
 def test_doctor_does_not_say_a_bad_token(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

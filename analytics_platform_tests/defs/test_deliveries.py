@@ -16,7 +16,7 @@ from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import deliveries
 from analytics_platform.defs import owner as owners
 from analytics_platform.defs.liveness import this_host
-from analytics_platform.defs.office import Office
+from analytics_platform.defs.office import Office, note
 from analytics_platform.defs.reports import delivery_key
 from analytics_platform.delivery import Parcel
 from analytics_platform.messages import Text
@@ -69,12 +69,12 @@ def run(bench: Bench, job: str, office: Office | None = None, **config: str) -> 
     )
 
 
-def tick(bench: Bench, office: Office, cursor: str | None = None) -> Any:
+def tick(bench: Bench, office: Office) -> Any:
     """The sensor's answer."""
     definitions = build_definitions(bench.place.home, bench.settings, office=office)
     repository = definitions.get_repository_def()
     sensor = repository.get_sensor_def(deliveries.SENSOR)
-    context = dg.build_sensor_context(instance=bench.instance, repository_def=repository, cursor=cursor)
+    context = dg.build_sensor_context(instance=bench.instance, repository_def=repository)
     return sensor.evaluate_tick(context)
 
 
@@ -120,6 +120,7 @@ def test_what_is_held_is_sent_by_the_job_and_its_receipt_is_the_latest(bench: Be
     bench.channel.outcome = Outcome.SENT
     assert run(bench, "send_again").success, "without a word about which: all that is held"
     assert len(bench.channel.sent) == 2
+    assert status(bench) is Status.DELIVERED
     event = bench.instance.get_latest_materialization_event(DELIVERY)
     assert event
     assert event.asset_materialization
@@ -129,6 +130,29 @@ def test_what_is_held_is_sent_by_the_job_and_its_receipt_is_the_latest(bench: Be
     assert not run(bench, "send_again").success
     assert run(bench, "send_again", topic="feed_daily", period=str(LAST), part="all").success
     assert len(bench.channel.sent) == 3, "a person named it"
+
+
+def test_what_is_held_and_was_seen_in_the_chat_is_not_sent_again(bench: Bench) -> None:
+    bench.channel.outcome = Outcome.UNCERTAIN
+    bench.work(MORNING)
+    [part] = deliveries.held(bench.office, datetime.now(UTC))
+    assert deliveries.arrived(bench.office, [part]) == bench.ledgers.deliveries.parts("feed_daily", str(LAST))
+    assert status(bench) is Status.DELIVERED
+    assert bench.ledgers.problems.open() == []
+    assert deliveries.held(bench.office, datetime.now(UTC)) == []
+    assert len(bench.channel.sent) == 1
+
+
+def test_a_topic_that_is_gone_is_told_until_something_arrives_in_one(bench: Bench, telegram: TelegramServer) -> None:
+    office = with_telegram(bench, telegram, "-5/7")
+    telegram.faults.append(Fault("topic_gone", chat="-5"))
+    for number in (1, 2):
+        parcel = Parcel("feed_daily", f"2026-03-11 correction {number}", {"en": (Text("one"),)})
+        delivered = office.post.deliver(parcel, office.recipients("feed_daily"), ME)
+        note(office.ledgers, parcel.topic, parcel.period, delivered, MORNING)
+        kinds = [(p.subject, p.kind) for p in bench.ledgers.problems.open()]
+        assert kinds == ([("subscriber telegram -5/7", "astray")] if number == 1 else [])
+    assert [(a.chat, a.thread) for a in telegram.accepted] == [("-5", None), ("-5", 7)]
 
 
 def test_a_run_that_died_while_sending_is_gone_on_with(bench: Bench) -> None:
@@ -195,7 +219,8 @@ def test_a_report_goes_to_chats_once_and_a_blocked_one_is_paused_until_it_presse
     assert "telegram 42 is active again" in answer.skip_message
     assert [r.address for r in office.recipients("feed_daily")] == ["41", "42"]
     assert bench.ledgers.problems.open() == []
-    assert tick(bench, office, answer.cursor).skip_message == "nothing is left to send", "Telegram is not asked again"
+    bench.ledgers.subscribers.pause(2, "blocked", MORNING, by="telegram")
+    assert tick(bench, office).skip_message == "nothing is left to send", "what was told once is not told again"
 
 
 def test_nobody_is_asked_for_updates_unless_a_chat_is_paused(bench: Bench, telegram: TelegramServer) -> None:

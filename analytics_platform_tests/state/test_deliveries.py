@@ -8,7 +8,8 @@ import pytest
 
 from analytics_platform.redaction import BOT_TOKEN
 from analytics_platform.state.database import Database
-from analytics_platform.state.deliveries import DIED, SILENT, Deliveries, Gone
+from analytics_platform.state.deliveries import Deliveries, Gone
+from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import LostPartError, Part, State, Wanted
 

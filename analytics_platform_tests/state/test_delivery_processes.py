@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from analytics_platform.state.database import Database
-from analytics_platform.state.deliveries import DIED, SILENT, Deliveries
+from analytics_platform.state.deliveries import Deliveries
+from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import State
 from analytics_platform_tests.state.delivery_worker import DAY, LEASE, wanted

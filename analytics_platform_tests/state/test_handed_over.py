@@ -104,7 +104,14 @@ def test_the_end_of_one_round_does_not_end_the_next(ledger: RunLedger) -> None:
     assert ledger.arrived(second, Status.DELIVERED, "", LATER) == current(ledger)
 
 
-@pytest.mark.parametrize("status", [s for s in Status if s is not Status.SENDING])
+def test_what_had_failed_arrives_when_a_person_sent_it_again(ledger: RunLedger) -> None:
+    ledger.arrived(sending(ledger), Status.FAILED, "held", LATER)
+    ended = ledger.arrived(current(ledger), Status.DELIVERED, "", LATER)
+    assert ended == current(ledger)
+    assert ended.status is Status.DELIVERED
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s not in (Status.SENDING, Status.FAILED)])
 def test_only_what_is_on_its_way_arrives(ledger: RunLedger, status: Status) -> None:
     handed = sending(ledger)
     match status:
