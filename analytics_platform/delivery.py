@@ -23,6 +23,7 @@ from analytics_platform.state.parts import Part, State, Wanted
 # Of a recipient whose channel cannot be used now: cut into pieces as soon as it can.
 UNCUT = "everything"
 _SHOWN = 20
+NOT_ARRIVED = "have not arrived for certain"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Delivered:
             return "nobody was told: it has no recipient"
         # When nobody is left who wants it, silence would read as success.
         trouble = self.trouble if self.reached else self.parts
-        lines = [f"{len(trouble)} of {len(self.parts)} parts have not arrived for certain:"] if trouble else []
+        lines = [f"{len(trouble)} of {len(self.parts)} parts {NOT_ARRIVED}:"] if trouble else []
         for part in trouble[:_SHOWN]:
             held = " (held)" if part.state is State.UNCERTAIN and not part.repeatable else ""
             said = "" if part.error in self.errors else f". {part.error}"

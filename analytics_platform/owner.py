@@ -142,6 +142,8 @@ class _Teller:
                 return self.lang.say("missing")
             case "delivery":
                 return self.lang.say("not delivered")
+            case "sending":
+                return self.lang.say("not yet delivered")
             case "paused":
                 return self.lang.say("paused")
             case "astray":
@@ -160,6 +162,8 @@ class _Teller:
                 return self.lang.say("What to do: see analytics-platform health.")
             case "delivery":
                 return self.lang.say("What to do: see analytics-platform deliveries list --troubled.")
+            case "sending":
+                return self.lang.say("What to do: mend what is named; it is tried again by itself.")
             case "paused":
                 return self.lang.say("What to do: nothing, or let the bot in again and press Start.")
         return ""

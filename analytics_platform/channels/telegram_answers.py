@@ -13,6 +13,7 @@ from analytics_platform.channels.base import Outcome, Sent
 from analytics_platform.redaction import redact
 
 TOKEN_REFUSED = "TELEGRAM_BOT_TOKEN is not accepted, get one from @BotFather"  # noqa: S105
+_TOKEN_SECONDS = 300.0
 NO_ANSWER = "Telegram gave no answer, so this may or may not have arrived"
 
 _NO_CHAT = ("chat not found", "peer_id_invalid")
@@ -121,7 +122,8 @@ def judge(answer: Answer, *, own_server: bool) -> Sent:
     if answer.code >= 500 or answer.code == 408 or answer.code < 300:
         return unknown(answer.description)
     if answer.token_is_refused:
-        return Sent(Outcome.NOT_SENT, token_refused(own_server=own_server))
+        # Asking again within seconds would not mend it.
+        return Sent(Outcome.NOT_SENT, token_refused(own_server=own_server), retry_after=_TOKEN_SECONDS)
     if answer.code == 429:
         return Sent(Outcome.NOT_SENT, said, retry_after=answer.retry_after)
     if answer.new_chat is not None:

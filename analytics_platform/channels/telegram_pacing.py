@@ -34,6 +34,8 @@ class Patience:
     write: float = 30.0
     upload: float = 120.0
     pool: float = 30.0
+    # For a chat that Telegram wants left alone; what it is to get goes later then.
+    flood: float = 120.0
     # For another recipient's upload of the same file, before uploading it once more.
     shared_upload: float = 30.0
 
@@ -49,6 +51,10 @@ class Slots(Protocol):
 
     def hold(self, bucket: str, seconds: float) -> None:
         """Nothing more of that bucket for so long."""
+        ...
+
+    def held(self, bucket: str) -> float:
+        """For how many seconds more; 0.0 when it is not held."""
         ...
 
 
@@ -81,6 +87,11 @@ class MemorySlots:
         with self._lock:
             found = self._buckets.setdefault(bucket, _Bucket())
             found.free_at = max(found.free_at, self._clock() + seconds)
+
+    def held(self, bucket: str) -> float:
+        """See `Slots`."""
+        with self._lock:
+            return max(self._buckets.get(bucket, _Bucket()).free_at - self._clock(), 0.0)
 
 
 @dataclass

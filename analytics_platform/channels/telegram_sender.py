@@ -114,6 +114,7 @@ class TelegramSender:
         self._clock = clock
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
+        self._held: dict[str, float] = {}
         self._flights = Flights(clock)
         self._own_server = own_server
         self._uploads: dict[str, _Upload] = {}
@@ -131,6 +132,12 @@ class TelegramSender:
     async def _wait(self, recipient: Recipient, piece: Piece) -> AsyncExitStack:
         """What is held while the piece is sent."""
         due = None
+        held_for = await asyncio.to_thread(self._slots.held, self._chat_bucket(recipient))
+        if held_for > self._patience.flood:
+            # Not by reserving: every refused try would use up a slot.
+            self._held[recipient.address] = self._clock() + held_for
+            return AsyncExitStack()
+        self._held.pop(recipient.address, None)
         while not isinstance(piece.body, Unsendable):
             async with AsyncExitStack() as held:
                 if isinstance(piece.body, MediaPart):
@@ -213,6 +220,11 @@ class TelegramSender:
             return Sent(Outcome.REFUSED, part.reason)
         if self._token_refused:
             return self._token_refused
+        if recipient.address in self._held:
+            left = max(self._held[recipient.address] - self._clock(), 1.0)
+            return Sent(
+                Outcome.NOT_SENT, f"Telegram wants this chat left alone for {left:.0f} s more.", retry_after=left
+            )
         try:
             chat = parse_chat_id("/".join(filter(None, (recipient.address, recipient.thread))))
         except ChannelError as error:

@@ -135,6 +135,7 @@ def deliver_report(
         without = f"deliveries/{report.name}"
         run_days(context, report_job(report), key, key, title=f"build {report.name}", without=without)
     else:
+        _older_first(context, office, report)
         tags = {AGAIN: "yes"} if again else {}
         title = f"build and deliver {report.name}"
         with _advised(office, report, period):
@@ -200,6 +201,22 @@ def _delivery(office: "Office", report: Report[Any], period: Period) -> "tuple[s
         return "", ()
     name = entry.delivery or entry.key
     return name, office.ledgers.deliveries.parts(report.name, name)
+
+
+def _older_first(context: Context, office: "Office", report: Report[Any]) -> None:
+    """What is left of older deliveries of the report goes first: its recipients would wait for it otherwise."""
+    from analytics_platform.defs.claims import now
+    from analytics_platform.defs.deliveries import DUE_JOB, left_of
+
+    for period in left_of(office, report.name, now()):
+        config = {"topic": report.name, "period": period}
+        title = f"go on with {report.name} {period}"
+        try:
+            run_days(
+                context, DUE_JOB, None, None, title=title, office=office, run_config=_op("send_what_is_due", config)
+            )
+        except JobError as error:
+            err.print(f"note: {error}", markup=False)
 
 
 def _op(name: str, config: Mapping[str, str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from analytics_platform.defs.partitions import key_of
 from analytics_platform.defs.reports import delivery_key
 from analytics_platform.defs.shown import receipts_table
 from analytics_platform.delivery import Delivered
+from analytics_platform.dispatch import PAUSED
 from analytics_platform.reports.base import Report
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State
@@ -107,6 +108,14 @@ def _entry(office: Office, topic: str, period: str) -> Entry | None:
         return None
     entry = office.ledgers.runs.entry(topic, last)
     return entry if entry and period in (entry.key, entry.delivery) else None
+
+
+def left_of(office: Office, topic: str, moment: datetime) -> list[str]:
+    """Periods of the topic of which something goes on by itself, due or not, the oldest first."""
+    ledger = office.ledgers.deliveries
+    found = ledger.overview(topic=topic, states=(State.PENDING, State.UNCERTAIN), since=moment - _KEPT, limit=100)
+    periods = [one.period for one in reversed(found) if ledger.unfinished(topic, one.period)]
+    return [period for period in periods if not _in_the_making(office, topic, period)]
 
 
 def send_due(office: Office, owner: Owner, moment: datetime) -> Gone:
@@ -281,13 +290,17 @@ def _again_op(reports: Reports) -> dg.OpDefinition:
 
 
 def chosen(office: Office, topic: str, period: str, recipient: str = "", part: str = "") -> list[Part]:
-    """The parts of a delivery that a person means: those that did not arrive, or the one that is named."""
+    """The parts of a delivery that a person means: those that did not arrive, or the one that is named.
+
+    Whoever wants no more is meant only by name.
+    """
     parts = office.ledgers.deliveries.parts(topic, period)
     if recipient:
-        parts = [p for p in parts if recipient in (p.address, f"{p.address}/{p.thread}")]
+        parts = [p for p in parts if recipient == (f"{p.address}/{p.thread}" if p.thread else p.address)]
     if part:
         return [p for p in parts if p.part == part]
-    return [p for p in parts if p.state not in (State.SENT, State.SENDING)]
+    left = [p for p in parts if p.state not in (State.SENT, State.SENDING)]
+    return left if recipient else [p for p in left if not p.error.startswith(PAUSED)]
 
 
 def arrived(office: Office, parts: Sequence[Part]) -> list[Part]:

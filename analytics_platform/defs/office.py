@@ -215,19 +215,26 @@ def note(ledgers: Ledgers, topic: str, period: str, delivered: Delivered, moment
     if topic == PROBLEMS:  # whoever cannot be told is a problem of its own
         return
     subject = subject_of_delivery(topic, period)
-    young = [p for p in delivered.trouble if p.unfinished and moment < p.created_at + _BY_ITSELF]
-    if len(young) < len(delivered.trouble):
-        open_now = [p for p in ledgers.problems.open() if (p.subject, p.kind) == (subject, "delivery")]
-        # One problem, however what is said of its parts changes while it lasts.
-        text = open_now[0].text if open_now else delivered.summary()
-        ledgers.problems.record(subject, "delivery", text, moment, report=topic)
-    elif not young:
+    going_on = [part for part in delivered.trouble if part.unfinished]
+    if len(going_on) < len(delivered.trouble):
+        ledgers.problems.resolve(subject, moment, "given up", kind="sending")
+        _record_once(ledgers, (subject, "delivery"), delivered, moment)
+    elif any(moment >= part.created_at + _BY_ITSELF for part in going_on):
+        _record_once(ledgers, (subject, "sending"), delivered, moment)
+    elif not going_on:
         ledgers.problems.resolve(subject, moment, "delivered")
     _note_astray(ledgers, delivered, moment)
     known = {problem.subject for problem in ledgers.problems.open()}
     for one in ledgers.subscribers.all(active=False):
         if one.paused_by == one.channel and f"subscriber {one}" not in known:
             ledgers.problems.record(f"subscriber {one}", "paused", one.paused_reason, moment)
+
+
+def _record_once(ledgers: Ledgers, what: tuple[str, str], delivered: Delivered, moment: datetime) -> None:
+    """One problem of that subject and kind, however what is said of its parts changes while it lasts."""
+    known = [problem for problem in ledgers.problems.open() if (problem.subject, problem.kind) == what]
+    text = known[0].text if known else delivered.summary()
+    ledgers.problems.record(*what, text, moment, report=delivered.parts[0].topic)
 
 
 def _note_astray(ledgers: Ledgers, delivered: Delivered, moment: datetime) -> None:

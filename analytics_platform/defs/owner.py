@@ -23,7 +23,7 @@ from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.liveness import this_host
 from analytics_platform.defs.office import PROBLEMS, Office
 from analytics_platform.defs.resources import Ledgers
-from analytics_platform.delivery import Delivered, Parcel
+from analytics_platform.delivery import NOT_ARRIVED, Delivered, Parcel
 from analytics_platform.language import Language
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
@@ -62,7 +62,8 @@ def collect_failures(instance: dg.DagsterInstance, settings: Settings, ledgers: 
         subject = f"job {run.job_name}"
         report, _, period = run.tags.get(SUBJECT, "").partition("/")
         text = _reason(instance, run)
-        if _TAKEN in text or _in_ledger(ledgers, run):
+        # What has not arrived is the delivery ledger's affair, which tells it once and when it is over.
+        if _TAKEN in text or NOT_ARRIVED in text or _in_ledger(ledgers, run):
             continue
         if report and "/" not in period:
             subject = subject_of(report, period)

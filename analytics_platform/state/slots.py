@@ -7,7 +7,7 @@ A reservation is one transaction that reads its bucket under a lock and writes i
 clocks that agree to within the window.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -56,6 +56,17 @@ class Slots:
             until = max(stored.held_until(now), now + seconds)
             _store(con, bucket, _Bucket(stored.taken, until, now if until > now else None))
 
+    def held(self, bucket: str) -> float:
+        """For how many seconds more the bucket is held; 0.0 when it is not."""
+        from sqlalchemy import select
+
+        from analytics_platform.state.models import SLOTS
+
+        with self._database.read() as con:
+            row = con.execute(select(SLOTS.c.taken, SLOTS.c.free_at).where(SLOTS.c.bucket == bucket)).first()
+        now = utc(self._clock()).timestamp()
+        return max(_read(row.taken, row.free_at).held_until(now) - now, 0.0) if row else 0.0
+
     def forget(self, before: datetime) -> None:
         """Delete the buckets that were neither used nor held since that moment (aware)."""
         from sqlalchemy import delete, select
@@ -97,9 +108,13 @@ def _lock(con: "Connection", bucket: str) -> _Bucket:
     query = select(SLOTS.c.taken, SLOTS.c.free_at).where(SLOTS.c.bucket == bucket).with_for_update()
     while (row := con.execute(query).first()) is None:  # a second time when `forget` has just deleted it
         add_if_absent(con, SLOTS, {"bucket": bucket, "taken": [], "free_at": datetime.fromtimestamp(0, UTC)})
-    slots: list[Slot] = [(float(begin), int(units)) for begin, units in row.taken]
+    return _read(row.taken, row.free_at)
+
+
+def _read(taken: Sequence[Sequence[float]], free_at: datetime) -> _Bucket:
+    slots: list[Slot] = [(float(begin), int(units)) for begin, units in taken]
     holds = [begin for begin, units in slots if not units]
-    return _Bucket([slot for slot in slots if slot[1]], row.free_at.timestamp(), max(holds, default=None))
+    return _Bucket([slot for slot in slots if slot[1]], free_at.timestamp(), max(holds, default=None))
 
 
 def _store(con: "Connection", bucket: str, new: _Bucket) -> None:

@@ -12,11 +12,16 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from analytics_platform.cli import main
 from analytics_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from analytics_platform_tests.mail_server import MailStandIn
+    from analytics_platform_tests.telegram_server import TelegramServer
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 8)
 FEED_HEADER = "user_id,post_id,action,time,gender,age,country,city,os,source,exp_group\n"
@@ -85,6 +90,17 @@ def aside(folder: Path, *words: object, settings: Mapping[str, str] | None = Non
             patch.setenv(name, value)
         code = _code(patch, words)
     return Done(code, out.getvalue(), err.getvalue())
+
+
+def connections(telegram: "TelegramServer | None" = None, mail: "MailStandIn | None" = None) -> dict[str, str]:
+    """The settings that lead to these servers."""
+    found: dict[str, str] = {}
+    if telegram:
+        found |= {"TELEGRAM_BOT_TOKEN": telegram.token, "TELEGRAM_API_URL": telegram.url}
+    if mail:
+        found |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.server.port), "SMTP_SECURITY": "none"}
+        found |= {"SMTP_FROM": "Reports <reports@example.org>"}
+    return found
 
 
 def table(done: Done) -> list[dict[str, str]]:

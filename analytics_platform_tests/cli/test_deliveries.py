@@ -1,7 +1,7 @@
 """`deliveries`: what was sent to whom, what is held or failed, and sending it again on a person's word.
 
 Belongs here: the verbs, and what `report` says of a delivery that is not whole. Does not: who gets what
-(`test_subscribers.py`), the ledger's rules (`state/test_deliveries.py`), later tries (`defs/`).
+(`test_subscribed.py`), the ledger's rules (`state/test_deliveries.py`), later tries (`defs/`).
 """
 
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_platform_tests.cli.conftest import LAST, Done, Run, aside, table
+from analytics_platform_tests.cli.conftest import LAST, Done, Run, aside, connections, table
 from analytics_platform_tests.mail_server import mail_server
 from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
 
@@ -36,19 +36,15 @@ def held(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
     home = shutil.copytree(prepared, folder / "home")
     with telegram_server() as telegram:
         telegram.faults.append(Fault("drop", method="sendMediaGroup", chat="42"))
-        settings = {**connection(telegram), "TELEGRAM_CHAT_IDS": "42, -100777/5"}
+        settings = {**connections(telegram), "TELEGRAM_CHAT_IDS": "42, -100777/5"}
         done = aside(folder, "report", "app", "--date", DAY, "--home", home, settings=settings)
         yield Held(home, telegram, done)
-
-
-def connection(telegram: TelegramServer) -> dict[str, str]:
-    return {"TELEGRAM_BOT_TOKEN": telegram.token, "TELEGRAM_API_URL": telegram.url}
 
 
 @pytest.fixture
 def mine(held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of that home; what it sends comes last at the same server."""
-    for name, value in connection(held.telegram).items():
+    for name, value in connections(held.telegram).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TELEGRAM_CHAT_IDS", "42, -100777/5")
     return shutil.copytree(held.home, tmp_path / "mine")
@@ -155,6 +151,20 @@ def test_resend_of_a_part_that_arrived_goes_to_the_topic_that_is_named(run: Run,
     assert shown(run, mine)["telegram 42", "2 album"]["state"] == "uncertain, held"
 
 
+def test_what_somebody_has_seen_in_the_chat_is_closed_and_not_sent_again(run: Run, mine: Path, held: Held) -> None:
+    before = len(held.telegram.requests)
+    done = run("deliveries", "arrived", "app", DAY, "--to", "42", "--home", mine)
+    assert (done.code, done.out, done.err) == (0, "1 part noted as arrived\n", "")
+    assert shown(run, mine)["telegram 42", "2 album"]["state"] == "sent"
+    assert run("report", "app", "--date", DAY, "--home", mine).code == 0
+    assert len(held.telegram.requests) == before
+    twice = run("deliveries", "arrived", "app", DAY, "--to", "42", "--home", mine)
+    assert (twice.code, twice.out) == (1, "")
+    assert twice.err == (
+        f"Error: nothing of app_daily {DAY} for 42 is uncertain; analytics-platform deliveries show app_daily {DAY}\n"
+    )
+
+
 def test_resend_that_does_not_arrive_says_why_and_fails(run: Run, mine: Path, held: Held) -> None:
     blocked = Fault("blocked", chat="42", times=0)
     held.telegram.faults.append(blocked)
@@ -179,10 +189,8 @@ def test_a_mail_that_had_no_server_goes_out_when_there_is_one(
     assert "mail cannot be sent: set SMTP_HOST and SMTP_FROM" in first.err
     assert first.err.endswith("\nIt goes on by itself, for 24 hours at most.\n")
     with mail_server() as server:
-        monkeypatch.setenv("SMTP_HOST", "127.0.0.1")
-        monkeypatch.setenv("SMTP_PORT", str(server.server.port))
-        monkeypatch.setenv("SMTP_SECURITY", "none")
-        monkeypatch.setenv("SMTP_FROM", "reports@example.org")
+        for name, value in connections(mail=server).items():
+            monkeypatch.setenv(name, value)
         second = run(*report)
         assert second.code == 0, second.err
         assert second.out.endswith("\nsent to email ann@example.org: mail\n")

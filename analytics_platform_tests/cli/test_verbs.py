@@ -36,6 +36,7 @@ VERBS = (
     ("deliveries", "list"),
     ("deliveries", "show"),
     ("deliveries", "resend"),
+    ("deliveries", "arrived"),
     ("schedule",),
     ("health",),
     ("serve",),
@@ -115,7 +116,7 @@ def test_a_wrong_setting_stops_every_verb_with_one_sentence(
         "reset": ["feed_daily", "--period", "2024-03-01"],
         "add": ["-100777/5", "--all"],
         **{word: ["-100777/5"] for word in ("pause", "resume", "remove", "test")},
-        **{word: ["feed_daily", "2024-03-01"] for word in ("show", "resend")},
+        **{word: ["feed_daily", "2024-03-01"] for word in ("show", "resend", "arrived")},
     }
     monkeypatch.setenv("TIMEZONE", "Mars/Base")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", SECRET)

@@ -9,8 +9,8 @@ import pytest
 from analytics_platform.redaction import BOT_TOKEN
 from analytics_platform.state.database import Database
 from analytics_platform.state.deliveries import Deliveries, Gone
-from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.owners import Owner
+from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.parts import LostPartError, Part, State, Wanted
 
 NOW = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)

@@ -15,8 +15,8 @@ import pytest
 
 from analytics_platform.state.database import Database
 from analytics_platform.state.deliveries import Deliveries
-from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.owners import Owner
+from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.parts import State
 from analytics_platform_tests.state.delivery_worker import DAY, LEASE, wanted
 from analytics_platform_tests.state.test_processes import Process, answer, tell

@@ -8,8 +8,8 @@ import pytest
 
 from analytics_platform.state.database import Database
 from analytics_platform.state.deliveries import Deliveries
-from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.owners import Owner
+from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.parts import LostPartError, State, Wanted
 from analytics_platform_tests.state.test_deliveries import FAILED, LEASE, NOW, PENDING, SENDING, SENT, UNCERTAIN
 
