@@ -255,7 +255,7 @@ class TelegramSender:
         sent = judge(answer, own_server=self._own_server)
         if answer.token_is_refused:
             self._token_refused = sent
-        if sent.retry_after is not None:
+        if answer.code == 429 and sent.retry_after is not None:
             await asyncio.to_thread(self._slots.hold, self._chat_bucket(recipient), sent.retry_after)
         return sent
 

@@ -119,7 +119,7 @@ def test_what_belongs_in_a_topic_that_is_gone_goes_to_the_chat(
     found = send(channel(server), *REPORT, to=chat(-100123, "45", language=language))
 
     assert outcomes(found) == ["sent"] * 3
-    assert all(f"Its topic 45 is closed or deleted (Bad Request: {said})" in sent.detail for sent in found)
+    assert all(f"Its topic 45 is closed or deleted (Bad Request: {said})" in sent.astray for sent in found)
     assert [accepted.thread for accepted in server.accepted] == [None] * 3
     assert server.accepted[0].text == f"{line}\nFeed 1 < 2"
     assert [media.caption for media in server.accepted[1].media] == ["first", ""]
@@ -200,7 +200,7 @@ def test_what_is_no_picture_goes_as_a_file(server: TelegramServer) -> None:
     [sent] = send(channel(server), album(1), to=chat(-100123, "45"), silent=True)
 
     assert sent.outcome is Outcome.SENT
-    assert "Its topic 45" in sent.detail
+    assert "Its topic 45" in sent.astray
     assert "went as a file" in sent.detail
     [accepted] = server.accepted
     assert (accepted.method, accepted.silent) == ("sendDocument", True)
@@ -263,7 +263,6 @@ def test_no_connection_is_not_sent() -> None:
 
     assert sent.outcome is Outcome.NOT_SENT
     assert "Telegram cannot be reached" in sent.detail
-    assert "http" in sent.detail
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(302, "not_sent"), (405, "not_sent"), (408, "uncertain")])
