@@ -94,7 +94,7 @@ def test_all_of_it_arrives_on_telegram(cases: Sequence[Case], thread: str) -> No
 
         assert {sent.outcome for sent in found} == {Outcome.SENT}
         note = r"Its topic 45 is closed or deleted \(.*\), so it went to the chat itself: subscribe another topic\."
-        assert all(re.fullmatch(note if thread else "", sent.detail) for sent in found)  # and nothing of markup
+        assert all(re.fullmatch(note if thread else "", sent.astray) for sent in found)  # and nothing of markup
         assert len(server.accepted) == len(pieces)
         arrived = iter(zip(pieces, server.accepted, strict=True))
         spoken = [case for case in cases if case[1] == code]

@@ -176,7 +176,8 @@ class World:
                 e.repeatable = False
             else:
                 said = f": {e.error}" if e.error else ""
-                e.state, e.error = FAILED, f"not sent by {e.try_until:%Y-%m-%d %H:%M} UTC{said}"
+                before = ", but may have arrived before" if e.doubtful else ""
+                e.state, e.error = FAILED, f"not sent by {e.try_until:%Y-%m-%d %H:%M} UTC{before}{said}"
 
     def some(self) -> list[int]:
         return self.random.sample(list(self.parts), min(len(self.parts), 2))
