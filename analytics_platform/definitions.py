@@ -25,6 +25,7 @@ from analytics_platform.defs import (
     reports,
     resources,
     schedules,
+    sending,
 )
 from analytics_platform.defs.office import Office, office_resource
 from analytics_platform.metrics import catalog, dimensions
@@ -62,8 +63,8 @@ def build_definitions(
     ticking = functools.cache(lambda: warehouse or resources.warehouse_resource(home, settings).warehouse())
     daily = partitions.daily(settings)
     desk = office or Office(home, settings, ledgers, known)
-    sending = deliveries.jobs(known)
-    send_due = sending[deliveries.DUE_JOB]
+    to_send = sending.jobs(known)
+    send_due = to_send[deliveries.DUE_JOB]
     jobs = schedules.jobs(known)
     follow = followups.jobs(known)
     return dg.Definitions(
@@ -73,7 +74,7 @@ def build_definitions(
             *app.app_assets(daily, catalogue),
             *reports.report_assets(known.values(), settings),
         ],
-        jobs=[*jobs.values(), *follow.values(), *sending.values()],
+        jobs=[*jobs.values(), *follow.values(), *to_send.values()],
         schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),

@@ -6,7 +6,7 @@ and when (`defs/`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -123,33 +123,33 @@ class Post:
         recipients: Sequence[Recipient],
         owner: Owner,
         *,
-        anyone: bool = False,
+        only: Collection[int] | None = None,
         due_at: datetime | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Delivered:
         """Send what is unfinished of a delivery that was handed over; what the whole of it has come to then.
 
-        `recipients`: who is to get it now; parts of others are given up, unless `anyone`. Parts behind an older
-        delivery of the same topic to the same recipient wait for that one. `due_at`: whoever has a part that is not to
-        be tried yet at that moment waits, too. `progress` is told parts done, and of how many. Blocks until all is sent
-        or left for later.
+        `recipients`: who is to get it now; parts of others are given up. Parts behind an older delivery of the same
+        topic to the same recipient wait for that one. `only`: these parts and no others, on a person's word: whoever
+        they are for, at once. `due_at`: whoever has a part that is not to be tried yet at that moment waits, too.
+        `progress` is told parts done, and of how many. Blocks until all is sent or left for later.
         """
         book = {recipient.key: recipient for recipient in recipients}
         errors = self._cut(topic, period, book)
         parts = self.ledger.parts(topic, period)
-        open_parts = [part for part in parts if part.unfinished]
-        if not anyone:
+        open_parts = [part for part in parts if part.unfinished and (only is None or part.id in only)]
+        if only is None:
             strangers = [part.id for part in open_parts if part.recipient not in book]
             states = (State.PENDING, State.UNCERTAIN)
             self.ledger.give_up(strangers, f"{PAUSED} no longer receives it", self.tools.clock(), states=states)
-        behind = set() if anyone else self.ledger.behind(topic, period, self.tools.clock())
+        behind = self.ledger.behind(topic, period, self.tools.clock()) if only is None else set()
         if due_at:
             behind |= {part.recipient for part in open_parts if part.next_at and part.next_at > due_at}
         lines: dict[str, dict[Key, list[Part]]] = {}
-        self._postpone([p for p in open_parts if (p.recipient in book or anyone) and p.channel in errors], errors)
-        for part in open_parts:
-            known = part.recipient in book or anyone
-            if known and part.recipient not in behind and part.channel in self._channels and part.part != UNCUT:
+        known = [part for part in open_parts if part.recipient in book or only is not None]
+        self._postpone([part for part in known if part.channel in errors], errors)
+        for part in known:
+            if part.recipient not in behind and part.channel in self._channels and part.part != UNCUT:
                 lines.setdefault(part.channel, {}).setdefault(part.recipient, []).append(part)
         if lines:
             ways = [self._way(topic, period, channel, found) for channel, found in lines.items()]
@@ -161,6 +161,10 @@ class Post:
         """Hand over and send."""
         handed = self.hand_over(parcel, recipients)
         return self.send(parcel.topic, parcel.period, recipients, owner) if handed.parts else handed
+
+    def keeps(self, topic: str, period: str) -> bool:
+        """Whether what was handed over is kept here: in this home, and not so long ago that it was let go of."""
+        return bool(self._sent.languages(topic, period))
 
     def messages(self, topic: str, period: str, language: str) -> tuple[Message, ...]:
         """What was handed over. Raises ArtifactError when it is no longer kept."""

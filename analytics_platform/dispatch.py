@@ -138,6 +138,7 @@ class _Line:
     sender: Sender
     recipient: Recipient
     flood_left: float = _FLOOD_SECONDS
+    ids: Sequence[int] = ()
     moves_left: int = _MOVES
 
     @property
@@ -145,6 +146,7 @@ class _Line:
         return self.run.tools
 
     async def all(self, parts: Sequence[Part], pieces: Mapping[str, Mapping[str, Piece]]) -> None:
+        self.ids = [part.id for part in parts]
         for number, part in enumerate(parts, start=1):
             piece = pieces[part.language].get(part.part)
             if piece is None:
@@ -250,11 +252,9 @@ class _Line:
 
         def give_up() -> None:
             now = tools.clock()
-            for one in tools.subscribers.all():
-                if (one.channel, one.address) == (self.recipient.channel, self.recipient.address):
-                    tools.subscribers.pause(one.id, sent.gone, now, by=self.recipient.channel)
-            left = [p.id for p in tools.ledger.parts(run.topic, run.period) if p.recipient == self.recipient.key]
-            tools.ledger.give_up(left, f"{PAUSED} {sent.gone}", now)
+            channel, address, _ = self.recipient.key
+            tools.subscribers.pause_address(channel, address, sent.gone, now, by=channel)
+            tools.ledger.give_up(self.ids, f"{PAUSED} {sent.gone}", now)
 
         await run.ask(give_up)
         return _Next.STOP

@@ -145,7 +145,7 @@ def link(base_url: str, token: str, topic: str = "") -> str:
         host, port = "", None
     fits = re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", host) and parts.scheme in ("http", "https")
     if not fits or parts.username is not None or parts.query or parts.fragment:
-        raise ValueError(f"{base_url!r} is not the address of a site; write one such as https://reports.example.org")
+        raise ValueError("it is not the address of a site; write one such as https://reports.example.org")
     place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     path = quote(parts.path.rstrip("/"), safe="/%~") + _PATH + quote(token, safe="")
     return f"{parts.scheme}://{place}{path}" + (f"?{urlencode({'topic': topic})}" if topic else "")

@@ -4,7 +4,7 @@ Belongs here: answers, what was tried, the ledger in an SQLite file. Does not: a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -200,12 +200,14 @@ class Desk:
         """Hand over and send, in English."""
         return self.post.deliver(Parcel(TOPIC, period, {"en": messages}), recipients, ME)
 
-    def send(self, *recipients: Recipient, period: str = PERIOD, owner: Owner = ME, anyone: bool = False) -> Delivered:
+    def send(
+        self, *recipients: Recipient, period: str = PERIOD, owner: Owner = ME, only: Collection[int] | None = None
+    ) -> Delivered:
         """Go on with what was handed over, in another process and past the moment for which it was left."""
         waiting = self.ledger.waiting(self.time.moment())
         if waiting:
             self.time.seconds = (waiting - START).total_seconds()
-        return self.again().send(TOPIC, period, recipients, owner, anyone=anyone)
+        return self.again().send(TOPIC, period, recipients, owner, only=only)
 
     def parts(self, address: str, thread: str = "", *, period: str = PERIOD) -> list[Part]:
         """What the ledger says of one recipient."""

@@ -371,7 +371,7 @@ def _by_hand() -> None:
     told.add_argument("--start", action="append", default=[], metavar="CHAT", help="a chat in which /start is sent")
     asked = told.parse_args()
     with telegram_server(asked.port, limits=asked.limits, keep_content=False) as running:
-        print(f"TELEGRAM_API_URL={running.url} TELEGRAM_BOT_TOKEN={running.token}\nStop with Ctrl-C.", flush=True)
+        print(f"TELEGRAM_API_URL={running.url}\nTELEGRAM_BOT_TOKEN={running.token}\nStop with Ctrl-C.", flush=True)
         for address in asked.start:
             running.press_start(address)
         floods = 0

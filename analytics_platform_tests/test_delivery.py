@@ -165,8 +165,21 @@ def test_on_a_persons_word_it_also_goes_to_who_gets_nothing_any_more(desk: Desk,
     channel.answers("ann", ALBUM, REFUSED)
     desk.deliver(ANN)
     desk.ledger.again([desk.parts("ann")[1].id], desk.time.moment(), desk.time.moment() + DAY)
-    desk.send(anyone=True)
+    desk.send(only=[desk.parts("ann")[1].id])
     assert channel.got("ann") == [*ALL, ALBUM], "it was refused, and is no repeat"
+
+
+def test_a_persons_word_for_one_part_sends_no_other(desk: Desk, channel: Scripted) -> None:
+    channel.answers("ann", ALBUM, REFUSED)
+    channel.answers("bob", TEXT, *[NOT_SENT] * 4)
+    desk.deliver(ANN, BOB)
+    refused = desk.parts("ann")[1].id
+    desk.ledger.again([refused], desk.time.moment(), desk.time.moment() + DAY)
+    delivered = desk.send(only=[refused])
+    assert channel.got("ann") == [*ALL, ALBUM]
+    assert channel.got("bob") == [TEXT] * 4, "Bob is nobody's business here, and wants it all the same"
+    assert desk.states("bob") == ["pending"] * 3
+    assert delivered.unfinished
 
 
 def test_a_newer_report_waits_for_an_older_one_of_its_kind_to_the_same_recipient(desk: Desk, channel: Scripted) -> None:

@@ -32,6 +32,7 @@ class Recipient:
     `address`: what the channel knows it by, such as `-1001234567890`, `@our_metrics`, `ann@example.org`, a folder's
     path. `thread`: the topic of a forum, empty for none. `quiet`: from when until when, in `zone`, messages come
     without a sound; `silent`: always. `unsubscribe`: the address that ends this subscription, where it can be shown.
+    `subscribed`: whether it is one, and no setting of the platform's.
     """
 
     channel: str
@@ -42,6 +43,7 @@ class Recipient:
     quiet: tuple[time, time] | None = None
     silent: bool = False
     unsubscribe: str = field(default="", repr=False)
+    subscribed: bool = True
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -132,3 +134,7 @@ class Channel(Protocol):
 
 class ChannelError(Exception):
     """A channel cannot be used at all. One sentence with the remedy, without any secret."""
+
+
+class NobodyError(ChannelError):
+    """Nobody is to get it, though somebody should. One sentence with the remedy."""

@@ -144,6 +144,7 @@ class EmailSender:
                 language=language,
                 repeat=repeat,
                 unsubscribe=recipient.unsubscribe,
+                subscribed=recipient.subscribed,
                 without=without,
             )
             try:

@@ -89,13 +89,15 @@ def letter(
     language: Language,
     repeat: bool = False,
     unsubscribe: str = "",
+    subscribed: bool = True,
     without: Without = (),
 ) -> Letter:
     """All messages of the delivery `key` as one mail, dated `moment` (aware).
 
     The Message-ID depends on key, recipient and the sender's domain only: a `repeat`, which says so in its first line,
     has the same one. `language` is that of the words which are no report's; `unsubscribe`: the address (https, http or
-    mailto) that ends the subscription, empty for none. The text names the files that the mail goes `without`.
+    mailto) that ends the subscription, empty for none; `subscribed`: whether there is one. The text names the files
+    that the mail goes `without`.
     """
     utf8 = sender.needs_utf8 or recipient.needs_utf8
     # Bodies as 7-bit text: not every server on the way takes eight bits.
@@ -124,7 +126,9 @@ def letter(
         language.say("The mail server takes no mail with these files, so they are left out: {files}", files=files)
         if without
         else "",
-        language.say("You get this because {address} subscribes to it.", address=recipient.address),
+        language.say("You get this because {address} subscribes to it.", address=recipient.address)
+        if subscribed
+        else "",
         language.say("Unsubscribe"),
         way_out,
     )
@@ -199,7 +203,8 @@ def _plain(said: _Said) -> str:
             parts += [f"[{file_name(file.filename)}] {file.caption}".strip() for file in _files(message)]
     if said.left_out:
         parts.append(said.left_out)
-    parts.append(f"{said.reason}\n{said.unsubscribe}: {said.way_out}" if said.way_out else said.reason)
+    if said.reason:
+        parts.append(f"{said.reason}\n{said.unsubscribe}: {said.way_out}" if said.way_out else said.reason)
     return _NOT_IN_XML.sub("\ufffd", "\n\n".join(parts)) + "\n"
 
 
@@ -237,7 +242,8 @@ def _page(said: _Said, serial: str, language: str) -> str:
     reason = _escape(said.reason)
     if said.way_out:
         reason += f' <a href="{html.escape(said.way_out)}" style="color: #555">{_escape(said.unsubscribe)}</a>'
-    blocks.append(f'<p style="font-size: 13px; color: #555">{reason}</p>')
+    if reason:
+        blocks.append(f'<p style="font-size: 13px; color: #555">{reason}</p>')
     return _PAGE.format(language=language, body=_NOT_IN_XML.sub("\ufffd", "\n<br>\n".join(blocks)))
 
 

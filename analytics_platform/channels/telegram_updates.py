@@ -22,13 +22,15 @@ _IN = ("member", "administrator")
 class Arrival:
     """A chat that asks for messages. `what`: somebody sent `/start`, or the bot was let in (or unblocked).
 
-    `thread`: the topic in which `/start` was sent, empty for none. `title`: what people call it.
+    `thread`: the topic in which `/start` was sent, empty for none. `title`: what people call it. `at`: when, in seconds
+    since 1970.
     """
 
     address: str
     title: str
     what: Literal["start", "joined"]
     thread: str = ""
+    at: float = 0.0
 
 
 def kind_of(chat: Mapping[str, Any]) -> str:
@@ -56,12 +58,13 @@ def arrivals(updates: Sequence[Update], username: str) -> list[Arrival]:
             if not start["bot"] or start["bot"].lower() == username.lower():
                 thread = str(message.get("message_thread_id") or "") if message.get("is_topic_message") else ""
                 chat = message["chat"]
-                found.append(Arrival(str(chat["id"]), title_of(chat), "start", thread))
+                when = float(message.get("date") or 0)
+                found.append(Arrival(str(chat["id"]), title_of(chat), "start", thread, when))
         member = update.get("my_chat_member") or {}
         was, now = (str((member.get(which) or {}).get("status")) for which in ("old_chat_member", "new_chat_member"))
         chat = member.get("chat")
         if chat and now in _IN and was not in _IN:
-            found.append(Arrival(str(chat["id"]), title_of(chat), "joined"))
+            found.append(Arrival(str(chat["id"]), title_of(chat), "joined", at=float(member.get("date") or 0)))
     return found
 
 

@@ -4,8 +4,9 @@ Belongs here: printing the delivery ledger and acting on a person's word. Does n
 sending (`delivery.py`).
 """
 
+import re
 import shlex
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,10 +16,13 @@ from analytics_platform.cli.context import HomeOption, begin, run_days
 from analytics_platform.reports import all_reports
 
 if TYPE_CHECKING:
+    from analytics_platform.defs.office import Office
     from analytics_platform.state.parts import Part
 
 app = typer.Typer(help="What was sent to whom, and what did not arrive.", no_args_is_help=True)
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_OF_THE_MOMENT = ("test", "problems")
 _Topic = Annotated[
     str, typer.Argument(metavar="REPORT", help="The report, or another kind of message: problems, test.")
 ]
@@ -52,6 +56,8 @@ def list_deliveries(
         since=now() - timedelta(days=days),
         limit=limit,
     )
+    # What was tried out, and what owners heard then, is over as soon as it was sent or not.
+    found = [one for one in found if report or not troubled or one.topic not in _OF_THE_MOMENT]
     rows = [
         {
             "report": one.topic,
@@ -79,7 +85,9 @@ def show(topic: _Topic, period: _Period, to: _To = "", home: HomeOption = None) 
     topic = _named(topic)
     from analytics_platform.delivery import name
 
-    parts = context.office().ledgers.deliveries.parts(topic, period)
+    office = context.office()
+    period = _newest(office, topic, period)
+    parts = office.ledgers.deliveries.parts(topic, period)
     if not parts:
         raise JobError(f"nothing is known of {topic} {period}; analytics-platform deliveries list")
     show_list(
@@ -120,11 +128,13 @@ def resend(
     from analytics_platform.state.parts import State
 
     office = context.office()
+    period = _newest(office, topic, period)
     wanted = [one.id for one in chosen(office, topic, period, to, part)]
     if not wanted:
         # Said here: a run that fails for a mistyped word would be told to owners.
         raise JobError(
-            f"nothing of {topic} {period}{f' for {to}' if to else ''} is to be sent again; "
+            f"nothing of {topic} {period}{f' for {to}' if to else ''} is to be sent again"
+            f"{'' if to else ' (who is paused is meant by --to alone)'}; "
             f"analytics-platform deliveries show {topic} {shlex.quote(period)}"
         )
     config = {"topic": topic, "period": period, "recipient": to, "part": part}
@@ -167,6 +177,7 @@ def arrived(
     from analytics_platform.defs.deliveries import chosen
 
     office = context.office()
+    period = _newest(office, topic, period)
     seen = saw(office, chosen(office, topic, period, to, part))
     if not seen:
         raise JobError(
@@ -174,6 +185,15 @@ def arrived(
             f"analytics-platform deliveries show {topic} {shlex.quote(period)}"
         )
     out.print(f"{counted(len(seen), 'part')} noted as arrived", markup=False)
+
+
+def _newest(office: "Office", topic: str, period: str) -> str:
+    """The newest round of a report's period, given its day; said, when it is not the first."""
+    entry = office.ledgers.runs.entry(topic, date.fromisoformat(period)) if _DAY.fullmatch(period) else None
+    if entry is None or entry.key == period or not office.ledgers.deliveries.parts(topic, entry.key):
+        return period
+    err.print(f"note: {topic} of {period} was sent anew: this is '{entry.key}'", markup=False)
+    return entry.key
 
 
 def _named(topic: str) -> str:

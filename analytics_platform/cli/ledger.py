@@ -110,6 +110,7 @@ def reset(
     context = begin(home)
     name = _known(name)
     from analytics_platform.defs.claims import gone
+    from analytics_platform.defs.office import let_go
     from analytics_platform.state.runs import Status
 
     ledger = _ledger(context)
@@ -118,7 +119,9 @@ def reset(
         raise JobError(f"the ledger knows nothing of {name} for the period that ends on {period.date()}")
     if entry.status is Status.RUNNING:
         ledger.release_dead(datetime.now(UTC), gone)
-    ledger.reset(name, period.date(), datetime.now(UTC))
+    again = ledger.reset(name, period.date(), datetime.now(UTC))
+    if again:
+        let_go(context.office().ledgers, again)
     verb = all_reports()[name].verb
     out.print(
         f"{name} of {entry.period} was {entry.status.value} and is due again; "

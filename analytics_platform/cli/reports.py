@@ -255,14 +255,14 @@ def _print_receipts(office: "Office", report: Report[Any], period: Period) -> No
 
 def _office(context: Context, report: Report[Any], folder: Path | None) -> "Office":
     """The home's, and a folder besides when one is asked for."""
-    from analytics_platform.channels.base import ChannelError, Recipient
+    from analytics_platform.channels.base import NobodyError, Recipient
 
     office = context.office()
     if folder is None:
         return office
     try:
         others = [one for one in office.recipients(report.name) if one.channel != "folder"]
-    except ChannelError as error:
+    except NobodyError as error:
         err.print(f"note: {error}", markup=False)
         others = []
     place = Recipient("folder", str(folder.resolve()), language=context.settings.locale, zone=context.settings.zone)

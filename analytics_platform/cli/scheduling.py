@@ -15,6 +15,7 @@ from analytics_platform.reports import all_reports
 
 if TYPE_CHECKING:
     from analytics_platform.agenda import Decision
+    from analytics_platform.defs.office import Office
 
 # Rounds of a pass: each does at least one thing; a backlog takes two a period.
 _ROUNDS = 100
@@ -97,7 +98,6 @@ def _pass(context: Context) -> None:
     """Do what the daemon would do, in this process, until nothing more is to be done now."""
     from analytics_platform.defs.availability import look
     from analytics_platform.defs.claims import SUBJECT, now
-    from analytics_platform.defs.deliveries import DUE_JOB, due, see_to, see_to_paused
     from analytics_platform.defs.followups import correction_requests
     from analytics_platform.defs.owner import close_recovered, tell
     from analytics_platform.defs.running import instance_of
@@ -110,13 +110,7 @@ def _pass(context: Context) -> None:
     failures: list[str] = []
     lines: list[str] = []
     errors: list[str] = []
-    for line in (*see_to(office, now()), *see_to_paused(office)):
-        out.print(line, markup=False)
-    if due(office, now()):
-        try:
-            run_days(context, DUE_JOB, None, None, title="go on with deliveries")
-        except JobError as error:
-            failures.append(str(error))
+    failures += _deliveries(context, office)
     for _ in range(_ROUNDS):
         moment = now()
         with instance_of(context.home) as instance:
@@ -159,6 +153,25 @@ def _pass(context: Context) -> None:
         err.print(line, markup=False)
     if failures or found.errors or errors:
         raise JobError("\n".join([*failures, *found.errors, *errors]))
+
+
+def _deliveries(context: Context, office: "Office") -> list[str]:
+    """Go on with what could not be sent before; what went wrong."""
+    from analytics_platform.defs.claims import now
+    from analytics_platform.defs.deliveries import DUE_JOB, due, forget, left_for_later, see_to, see_to_paused
+
+    forget(office, now())
+    for line in (*see_to(office, now()), *see_to_paused(office)):
+        out.print(line, markup=False)
+    if not due(office, now()):
+        if office.ledgers.deliveries.waiting(now()):
+            out.print(left_for_later(office, now()), markup=False)
+        return []
+    try:
+        run_days(context, DUE_JOB, None, None, title="go on with deliveries")
+    except JobError as error:
+        return [str(error)]
+    return []
 
 
 def health(

@@ -82,7 +82,7 @@ def add(
             place.address,
             thread=place.thread,
             kind=kind,
-            name=name or title,
+            name=name or ("" if known and known.name else title),
             language=language or (None if known else context.settings.locale),
             zone=zone or (None if known else context.settings.timezone),
             quiet=hours,

@@ -91,7 +91,7 @@ class Claims:
         done again.
         """
         try:
-            self._renew(period)
+            self.renew(period)
             yield
         except dg.RetryRequested:
             raise  # the same run goes on in a moment and keeps its claims
@@ -143,7 +143,8 @@ class Claims:
         held = self.runs.entries(self.report.name, statuses=(Status.RUNNING,))
         return [entry for entry in held if entry.owner == self.owner]
 
-    def _renew(self, period: Period) -> None:
+    def renew(self, period: Period) -> None:
+        """Say that this run is still at it."""
         if any(entry.period == period for entry in self._entries()):
             self.runs.renew(self.report.name, period.last, self.owner, now(), self.lease)
 

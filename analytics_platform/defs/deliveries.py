@@ -1,33 +1,35 @@
 """Deliveries after their first go: what could not be sent is sent later, what is held is sent on a person's word.
 
-Belongs here: the sensor that sees to deliveries, the jobs that send, the end of a report's period. Does not: the first
-go (`defs/reports.py`, `defs/followups.py`), sending (`delivery.py`), who gets what (`defs/office.py`).
+Belongs here: the sensor that sees to deliveries, each further go, the end of a report's period. Does not: the jobs that
+go (`defs/sending.py`), the first go (`defs/reports.py`, `defs/followups.py`), sending (`delivery.py`), who gets what
+(`defs/office.py`).
 """
 
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from analytics_platform.artifacts import ArtifactError
-from analytics_platform.channels.base import ChannelError
+from analytics_platform.channels.base import ChannelError, NobodyError, Recipient
 from analytics_platform.defs.claims import gone, now
 from analytics_platform.defs.instances import instance_of
-from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.office import Office, conclude, note
-from analytics_platform.defs.partitions import key_of
-from analytics_platform.defs.reports import delivery_key
-from analytics_platform.defs.shown import receipts_table
 from analytics_platform.delivery import Delivered
 from analytics_platform.dispatch import PAUSED
 from analytics_platform.reports.base import Report
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State
 from analytics_platform.state.runs import Entry, Status
+from analytics_platform.state.subscribers import Subscriber
+
+if TYPE_CHECKING:
+    from analytics_platform.channels.telegram_updates import Arrival
 
 Reports = Mapping[str, Report[Any]]
 
@@ -42,6 +44,11 @@ UNFINISHED = [
 ]
 # What carries a report itself, not a correction of it or a digest: see `Entry.key`.
 _A_PERIOD = re.compile(r"\d{4}-\d\d-\d\d( #\d+)?")
+# Minutes between two looks at who lets the bot in again: who has left for good must not cost a request a minute.
+_ASKED_EVERY = 5
+_CLOCKS_DIFFER = 60.0  # seconds, Telegram's clock and ours
+# After which a delivery is tried again that an error kept from being tried.
+_AFTER_AN_ERROR = timedelta(minutes=5)
 # How long the ledger knows of a delivery, and what was handed over is kept to be sent again.
 _REMEMBERED, _KEPT = timedelta(days=400), timedelta(days=14)
 
@@ -65,6 +72,10 @@ def see_to(office: Office, moment: datetime) -> list[str]:
         lines.append(f"{topic} {period}: {_counted(left, late, topic, period)}")
     sending = office.ledgers.runs.entries(statuses=(Status.SENDING,))
     ended = [entry for one in sending if (entry := conclude(office.ledgers, one, moment))]
+    for entry in ended:
+        if entry.delivery:  # whoever began it may have ended before it could tell
+            parts = ledger.parts(entry.report, entry.delivery)
+            note(office.ledgers, entry.report, entry.delivery, Delivered(tuple(parts)), moment)
     return [*lines, *(f"{entry.report} {entry.period}: {entry.status.value}" for entry in ended)]
 
 
@@ -77,28 +88,30 @@ def _counted(left: Sequence[Part], late: Sequence[Part], topic: str, period: str
 
 def due(office: Office, moment: datetime) -> list[tuple[str, str]]:
     """Deliveries with something to send now, the oldest first; not those whose report is just being made."""
-    waiting = office.ledgers.deliveries.due(moment)
-    return [key for key in waiting if not _in_the_making(office, *key) and not _behind(office, *key, moment)]
+    waiting = [key for key in office.ledgers.deliveries.due(moment) if not _in_the_making(office, *key)]
+    # With a database that several homes share, each sends what it keeps itself.
+    return [key for key in waiting if office.post.keeps(*key) and not _behind(office, *key, moment)]
 
 
 def _behind(office: Office, topic: str, period: str, moment: datetime) -> bool:
-    """Whether all that is left of it waits for older deliveries to the same recipients, themselves not yet due."""
+    """Whether all that is due of it waits: for an earlier part, or for older deliveries to the same recipients."""
     ledger = office.ledgers.deliveries
-    left = {part.recipient for part in ledger.parts(topic, period) if part.unfinished}
-    return left <= ledger.behind(topic, period, moment)
+    left = [part for part in ledger.parts(topic, period) if part.unfinished]
+    later = {part.recipient for part in left if part.next_at and part.next_at > moment}
+    return {part.recipient for part in left} <= later | ledger.behind(topic, period, moment)
 
 
 def _in_the_making(office: Office, topic: str, period: str) -> bool:
-    """Whether a run is at it or about to be; or was, of a report that is sent anew by now."""
+    """Whether a run is at this report's period, or about to be."""
     if topic not in office.reports or not _A_PERIOD.fullmatch(period):
         return False
     entry = office.ledgers.runs.entry(topic, date.fromisoformat(period[:10]))
     if entry is None:
         return False
-    return period != entry.key or entry.status in (Status.RUNNING, Status.READY, Status.WAITING)
+    return entry.status in (Status.RUNNING, Status.READY, Status.WAITING)
 
 
-def _entry(office: Office, topic: str, period: str) -> Entry | None:
+def carried_by(office: Office, topic: str, period: str) -> Entry | None:
     """The report's period that this delivery carries; None for corrections, digests and other messages."""
     if topic not in office.reports:
         return None
@@ -119,50 +132,65 @@ def left_of(office: Office, topic: str, moment: datetime) -> list[str]:
 
 
 def send_due(office: Office, owner: Owner, moment: datetime) -> Gone:
-    """Send what is due, the oldest delivery first. Raises nothing for what the other side does."""
-    gone_through = Gone()
+    """Send what is due, the oldest delivery first; an error about one keeps no other from its turn."""
+    found = Gone()
     for topic, period in due(office, moment):
-        _go(office, topic, period, owner, gone_through, anyone=False, due_at=moment)
-    return gone_through
+        try:
+            go_on(office, topic, period, owner, found, due_at=moment)
+        except Exception as error:  # noqa: BLE001 - one delivery's error never stops another's; it reaches the owner
+            text = f"{type(error).__name__}: {error}"
+            found.troubled.append(f"{topic} {period}: {text}")
+            ledger = office.ledgers.deliveries
+            ledger.put_off([p.id for p in ledger.parts(topic, period)], moment + _AFTER_AN_ERROR, moment, error=text)
+    return found
 
 
 def send_again(office: Office, parts: Sequence[Part], owner: Owner, moment: datetime) -> Gone:
     """Send these parts once more, on a person's word, whatever became of them; also to who gets nothing any more."""
-    office.ledgers.deliveries.again([part.id for part in parts], moment, moment + office.patience)
-    gone_through = Gone()
+    found = Gone()
     for topic, period in dict.fromkeys((part.topic, part.period) for part in parts):
-        _go(office, topic, period, owner, gone_through, anyone=True)
-    return gone_through
+        if not office.post.keeps(topic, period):
+            found.troubled.append(f"{topic} {period} is no longer kept to be sent again: build the report again")
+            continue
+        ids = [part.id for part in parts if (part.topic, part.period) == (topic, period)]
+        office.ledgers.deliveries.again(ids, moment, moment + office.patience)
+        go_on(office, topic, period, owner, found, only=ids)
+    return found
 
 
-def _go(
+def go_on(
     office: Office,
     topic: str,
     period: str,
     owner: Owner,
     found: Gone,
     *,
-    anyone: bool,
+    only: Sequence[int] | None = None,
     due_at: datetime | None = None,
 ) -> None:
-    subject = f"{topic} {period}"
+    """One go at one delivery: see `Post.send`. What it came to is added to `found`, and told."""
+    ledger = office.ledgers.deliveries
+    recipients: list[Recipient] = []
     try:
-        recipients = office.recipients(topic)
-    except ChannelError:  # nobody wants it any more
-        recipients = []
-    try:
-        delivered = office.post.send(topic, period, recipients, owner, anyone=anyone, due_at=due_at)
+        # Of nobody: nobody wants it any more. A wrong setting says nothing of who wants it.
+        with suppress(NobodyError):
+            recipients = office.recipients(topic)
+        delivered = office.post.send(topic, period, recipients, owner, only=only, due_at=due_at)
+    except ChannelError as error:
+        left = [part.id for part in ledger.parts(topic, period)]
+        ledger.put_off(left, office.clock() + _AFTER_AN_ERROR, office.clock(), error=str(error))
+        delivered = Delivered(tuple(ledger.parts(topic, period)), (f"{error}.",))
     except ArtifactError as error:
-        ledger = office.ledgers.deliveries
         left = [part.id for part in ledger.parts(topic, period)]
         ledger.give_up(left, str(error), office.clock(), states=(State.PENDING, State.UNCERTAIN))
         delivered = Delivered(tuple(ledger.parts(topic, period)))
     note(office.ledgers, topic, period, delivered, office.clock())
     found.touched.append((topic, period, delivered))
+    subject = f"{topic} {period}"
     if summary := delivered.summary():
         found.troubled.append(f"{subject}: {summary}")
     found.lines.append(f"{subject}: {summary or 'all has arrived'}")
-    entry = _entry(office, topic, period)
+    entry = carried_by(office, topic, period)
     if entry and entry.status in (Status.SENDING, Status.FAILED):
         conclude(office.ledgers, entry, office.clock())
 
@@ -179,14 +207,25 @@ def returned(office: Office) -> list[str]:
     while True:
         newest, arrivals = channel.updates(last)
         for arrival in arrivals:
-            for one in office.ledgers.subscribers.resume_address(
-                "telegram", arrival.address, office.clock(), paused_by="telegram"
-            ):
+            for one in _paused_before(office, arrival):
+                office.ledgers.subscribers.resume(one.id, office.clock())
                 office.ledgers.problems.resolve(f"subscriber {one}", office.clock(), arrival.what)
                 lines.append(f"{one} is active again ({arrival.what})")
         if newest <= last:  # asking for what comes after an update is what marks it as read
             return lines
         last = newest
+
+
+def _paused_before(office: Office, arrival: "Arrival") -> list[Subscriber]:
+    """Whom Telegram had paused when this came: somebody may have pressed Start long before leaving."""
+    paused = office.ledgers.subscribers.all(active=False)
+    return [
+        one
+        for one in paused
+        if (one.channel, one.address, one.paused_by) == ("telegram", arrival.address, "telegram")
+        and one.paused_at
+        and arrival.at >= one.paused_at.timestamp() - _CLOCKS_DIFFER
+    ]
 
 
 def see_to_paused(office: Office) -> list[str]:
@@ -198,95 +237,6 @@ def see_to_paused(office: Office) -> list[str]:
         return returned(office)
     except ChannelError as error:
         return [f"who lets the bot in again is not known: {error}"]
-
-
-def receipts_of(office: Office, found: Gone) -> list[dg.AssetMaterialization]:
-    """The delivery asset's receipts, as they are after another go."""
-    made = []
-    for topic, period, delivered in found.touched:
-        entry = _entry(office, topic, period)
-        if entry:
-            report = office.reports[topic]
-            made.append(
-                dg.AssetMaterialization(
-                    delivery_key(report),
-                    partition=key_of(report, entry.period),
-                    metadata=receipts_table(delivered.parts),
-                )
-            )
-    return made
-
-
-def jobs(reports: Reports) -> dict[str, dg.JobDefinition]:
-    """The two jobs by name."""
-    later, again = _due_op(), _again_op(reports)
-
-    @dg.job(name=DUE_JOB, description="Sends what could not be sent before, the oldest delivery first.")
-    def due_job() -> None:
-        later()
-
-    @dg.job(
-        name=AGAIN_JOB, description="Sends parts of a delivery again: what is uncertain, failed, or wanted once more."
-    )
-    def again_job() -> None:
-        again()
-
-    return {job.name: job for job in (due_job, again_job)}
-
-
-def _due_op() -> dg.OpDefinition:
-    schema = {
-        "topic": dg.Field(str, default_value="", description="a report or kind of message; empty: all that is due"),
-        "period": dg.Field(str, default_value="", description="what of it, sent at once, due or not"),
-    }
-
-    @dg.op(name="send_what_is_due", config_schema=schema, pool="delivery", required_resource_keys={"office", "alive"})
-    def send_what_is_due(context: dg.OpExecutionContext) -> None:
-        """Send what is due, and end the periods that have arrived."""
-        office: Office = context.resources.office
-        alive: Alive = context.resources.alive
-        topic, period = context.op_config["topic"], context.op_config["period"]
-        found = Gone()
-        if topic:
-            _go(office, topic, period, alive.owner, found, anyone=False)
-        else:
-            found = send_due(office, alive.owner, now())
-        _tell(context, office, found)
-
-    return send_what_is_due
-
-
-def _again_op(reports: Reports) -> dg.OpDefinition:
-    topics = ", ".join(reports)
-    schema = {
-        "topic": dg.Field(
-            str,
-            default_value="",
-            description=f"a report ({topics}) or kind of message; empty: all that is held",
-        ),
-        "period": dg.Field(str, default_value="", description="as `deliveries list` shows it, such as 2026-11-20"),
-        "recipient": dg.Field(str, default_value="", description="an address, or address/topic; empty: everybody"),
-        "part": dg.Field(str, default_value="", description="such as `2 album`; empty: all that did not arrive"),
-    }
-
-    @dg.op(name="send_parts_again", config_schema=schema, pool="delivery", required_resource_keys={"office", "alive"})
-    def send_parts_again(context: dg.OpExecutionContext) -> None:
-        """Send again all that is held; of a delivery that is named, what did not arrive, or the part that is named."""
-        office: Office = context.resources.office
-        alive: Alive = context.resources.alive
-        wanted: Mapping[str, str] = context.op_config
-        if wanted["topic"]:
-            parts = chosen(office, wanted["topic"], wanted["period"], wanted["recipient"], wanted["part"])
-        else:
-            parts = held(office, now())
-        if not parts:
-            what = f"nothing of {wanted['topic']} {wanted['period']}" if wanted["topic"] else "nothing is held that"
-            raise dg.Failure(
-                f"{what} is to be sent again: see analytics-platform deliveries list --troubled", allow_retries=False
-            )
-        _tell(context, office, send_again(office, parts, alive.owner, now()))
-
-    return send_parts_again
 
 
 def chosen(office: Office, topic: str, period: str, recipient: str = "", part: str = "") -> list[Part]:
@@ -309,7 +259,7 @@ def arrived(office: Office, parts: Sequence[Part]) -> list[Part]:
     seen = ledger.arrived([part.id for part in parts], moment)
     for topic, period in dict.fromkeys((part.topic, part.period) for part in seen):
         note(office.ledgers, topic, period, Delivered(tuple(ledger.parts(topic, period))), moment)
-        entry = _entry(office, topic, period)
+        entry = carried_by(office, topic, period)
         if entry and entry.status in (Status.SENDING, Status.FAILED):
             conclude(office.ledgers, entry, moment)
     return seen
@@ -319,18 +269,8 @@ def held(office: Office, moment: datetime) -> list[Part]:
     """Every part that waits for a person's word and is still kept to be sent."""
     ledger = office.ledgers.deliveries
     found = ledger.overview(states=(State.UNCERTAIN,), since=moment - _KEPT, limit=1000)
-    parts = (part for one in found for part in ledger.parts(one.topic, one.period))
+    parts = (p for one in found if one.topic in office.reports for p in ledger.parts(one.topic, one.period))
     return [part for part in parts if part.state is State.UNCERTAIN and not part.repeatable]
-
-
-def _tell(context: dg.OpExecutionContext, office: Office, found: Gone) -> None:
-    for line in found.lines:
-        context.log.info(line)
-    for receipt in receipts_of(office, found):
-        # Recorded at once: what a step logs before it fails is dropped with it.
-        context.instance.report_runless_asset_event(receipt)
-    if found.troubled:
-        raise dg.Failure("\n".join(found.troubled), allow_retries=False)
 
 
 def deliveries_sensor(office: Office, job: dg.JobDefinition) -> dg.SensorDefinition:
@@ -345,10 +285,13 @@ def deliveries_sensor(office: Office, job: dg.JobDefinition) -> dg.SensorDefinit
     )
     def see_to_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = now()
-        lines = see_to(office, moment)
-        lines += see_to_paused(office)
         if moment.minute == 0:
             forget(office, moment)
+        if office.ledgers.deliveries.quiet():
+            return dg.SensorResult(skip_reason="nothing is left to send")
+        lines = see_to(office, moment)
+        if moment.minute % _ASKED_EVERY == 0:
+            lines += see_to_paused(office)
         requests = []
         waiting = due(office, moment)
         if waiting and not instance_of(context).get_runs(dg.RunsFilter(job_name=DUE_JOB, statuses=UNFINISHED), limit=1):
@@ -356,9 +299,17 @@ def deliveries_sensor(office: Office, job: dg.JobDefinition) -> dg.SensorDefinit
             lines.append(f"{len(waiting)} deliveries go on")
         if requests:
             return dg.SensorResult(run_requests=requests)
-        return dg.SensorResult(skip_reason="; ".join(lines) or "nothing is left to send")
+        return dg.SensorResult(skip_reason="; ".join(lines) or left_for_later(office, moment))
 
     return see_to_deliveries
+
+
+def left_for_later(office: Office, moment: datetime) -> str:
+    """What waits for its time, in a line."""
+    later = office.ledgers.deliveries.waiting(moment)
+    if later is None:
+        return "nothing is left to send"
+    return f"what is left to send is tried again at {later.astimezone(office.settings.zone):%H:%M}"
 
 
 def forget(office: Office, moment: datetime) -> None:

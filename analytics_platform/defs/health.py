@@ -17,6 +17,7 @@ from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.sight import Desk, rules_of
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
+from analytics_platform.state.runs import Status
 
 # The daemon writes its heartbeat every 30 s; sensors tick every minute.
 _DAEMON_SILENT = timedelta(minutes=5)
@@ -63,7 +64,8 @@ def _touched(report: Report[Any], settings: Settings, ledgers: Ledgers, now: dat
     """Whether something has just been done about the period: it was reset, asked for, begun."""
     period = last_complete(report.cadence, now.astimezone(settings.zone).date())
     entry = ledgers.runs.entry(report.name, period.last)
-    return entry is not None and now < entry.updated_at + PATIENCE
+    # What was handed over and failed is told of by the delivery.
+    return entry is not None and (now < entry.updated_at + PATIENCE or entry.delivery is not None)
 
 
 def _daemon(instance: dg.DagsterInstance, now: datetime) -> Iterator[Finding]:
@@ -84,7 +86,7 @@ def _report(report: Report[Any], settings: Settings, ledgers: Ledgers, now: date
     period = last_complete(report.cadence, now.astimezone(settings.zone).date())
     entry = ledgers.runs.entry(report.name, period.last)
     name, subject = f"report {report.name}", subject_of(report.name, period)
-    if entry and entry.status in SETTLED:
+    if entry and entry.status in (*SETTLED, Status.SENDING):  # what has not arrived is a problem of its own
         return Finding(name, True, f"{period} {entry.status.value}", subject)
     cursor = ledgers.runs.settled_until(report.name)
     if cursor is None:

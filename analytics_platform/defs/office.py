@@ -6,14 +6,14 @@ over. Does not: sending (`delivery.py`), when (`defs/availability.py`, `defs/del
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from analytics_platform.artifacts import Artifacts
-from analytics_platform.channels.base import Channel, ChannelError, Recipient
+from analytics_platform.channels.base import Channel, ChannelError, NobodyError, Recipient
 from analytics_platform.channels.telegram_parts import parse_chat_id
 from analytics_platform.defs.claims import gone, now
 from analytics_platform.defs.resources import Ledgers, mail_server
@@ -64,7 +64,8 @@ class Office:
     def recipients(self, topic: str) -> list[Recipient]:
         """Who gets this report or kind of message now.
 
-        Raises ChannelError when nobody does though somebody should: silence is never a success.
+        Raises NobodyError when nobody does though somebody should (silence is never a success), ChannelError when a
+        setting is wrong.
         """
         is_report = topic in self.reports
         if self.fixed is not None:
@@ -78,12 +79,12 @@ class Office:
         paused = [s for s in self.ledgers.subscribers.all(active=False) if s.gets(topic, self.reports)]
         if paused:
             reason = f"{paused[0]}: {paused[0].paused_reason}"
-            raise ChannelError(
+            raise NobodyError(
                 f"nobody was told: all who get {topic} are paused ({reason}); see analytics-platform subscribers list"
             )
         if self.settings.delivery_channel == "auto":
             return [self._folder()]
-        raise ChannelError(
+        raise NobodyError(
             f"nobody was told: nobody gets {topic}; analytics-platform subscribers add ADDRESS --report {topic}, or "
             "set TELEGRAM_CHAT_IDS, or DELIVERY_CHANNEL=folder"
         )
@@ -101,7 +102,7 @@ class Office:
         """An owner as the settings name them: a mail address, a chat, a chat's topic. Raises ChannelError."""
         language, zone = self.settings.locale, self.settings.zone
         if "@" in text and not text.startswith("@"):
-            return Recipient("email", text, language=language, zone=zone)
+            return Recipient("email", text, language=language, zone=zone, subscribed=False)
         chat = parse_chat_id(text)
         return Recipient("telegram", str(chat.chat), str(chat.topic or ""), language=language, zone=zone)
 
@@ -109,7 +110,10 @@ class Office:
         """TELEGRAM_CHAT_IDS as subscribers, so that they can be paused and found like all others."""
         chats = []
         for text in self.settings.telegram_chat_ids:
-            chat = parse_chat_id(text)
+            try:
+                chat = parse_chat_id(text)
+            except ChannelError as error:
+                raise ChannelError(f"TELEGRAM_CHAT_IDS: {error}") from None
             address = str(chat.chat)
             kind = "topic" if chat.topic else "group" if address.startswith(("-", "@")) else "private"
             chats.append((text, address, str(chat.topic or ""), kind))
@@ -207,6 +211,15 @@ def subject_of_delivery(topic: str, period: str) -> str:
     return f"delivery {topic} {period}"
 
 
+def let_go(ledgers: Ledgers, entry: Entry) -> None:
+    """What is left of a report's earlier rounds is not sent any more: the one that comes brings it all."""
+    for number in range(1, entry.round):
+        left = ledgers.deliveries.parts(entry.report, replace(entry, round=number).key)
+        states = (State.PENDING, State.UNCERTAIN)
+        ids = [part.id for part in left if part.unfinished]
+        ledgers.deliveries.give_up(ids, f"sent anew as {entry.key}", now(), states=states)
+
+
 def note(ledgers: Ledgers, topic: str, period: str, delivered: Delivered, moment: datetime) -> None:
     """Tell owners of what has not arrived, and of recipients that are paused; that it is over when all has.
 
@@ -241,6 +254,9 @@ def _note_astray(ledgers: Ledgers, delivered: Delivered, moment: datetime) -> No
     """A topic that is gone is somebody's to put right; over when something arrives where it was asked for."""
     astray = {name(p): p.error for p in delivered.parts if p.error.startswith(ASTRAY)}
     for recipient, error in astray.items():
+        # What was sent long ago tells nothing of the topic now.
+        if not any(name(p) == recipient and p.sent_at and p.sent_at >= moment - _BY_ITSELF for p in delivered.parts):
+            continue
         text = error.removeprefix(ASTRAY).strip()
         ledgers.problems.record(f"subscriber {recipient}", "astray", text, moment)
     for problem in ledgers.problems.open():

@@ -6,7 +6,7 @@ what the ledgers hold (`state/`).
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -28,8 +28,9 @@ from analytics_platform.language import Language
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.owners import Owner
+from analytics_platform.state.parts import State
 from analytics_platform.state.problems import Digest, Problem
-from analytics_platform.state.runs import Status
+from analytics_platform.state.runs import Entry, Status
 
 SENSOR = "tell_owner"
 # A sensor's tick may last a minute, and other sensors wait for it.
@@ -83,7 +84,9 @@ def _in_ledger(ledgers: Ledgers, run: dg.DagsterRun) -> bool:
 
 def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: datetime) -> None:
     """Resolve the problems that are over: the report went out, or the job has succeeded since."""
-    for problem in ledgers.problems.open():
+    problems = ledgers.problems.open()
+    everybody = ledgers.subscribers.all() if any(p.subject.startswith("subscriber ") for p in problems) else []
+    for problem in problems:
         kind, _, rest = problem.subject.partition(" ")
         if kind == "job":
             where = dg.RunsFilter(
@@ -94,9 +97,10 @@ def close_recovered(instance: dg.DagsterInstance, ledgers: Ledgers, moment: date
         elif kind == "delivery":
             _close_delivery(ledgers, problem, rest, moment)
         elif kind == "subscriber":
-            if problem.kind == "paused" and not any(str(one) == rest for one in ledgers.subscribers.all(active=False)):
-                ledgers.problems.resolve(problem.subject, moment, "active again, or removed")
-        elif problem.kind in ("late", "failed", "missing"):
+            one = next((one for one in everybody if str(one) == rest), None)
+            if one is None or (problem.kind == "paused" and one.active):
+                ledgers.problems.resolve(problem.subject, moment, "active again" if one else "removed")
+        elif kind == "report" and problem.kind in ("late", "failed", "missing"):
             name, _, period = rest.partition(" ")
             if not period:
                 continue
@@ -115,10 +119,17 @@ def _close_delivery(ledgers: Ledgers, problem: Problem, what: str, moment: datet
     parts = ledgers.deliveries.parts(topic, period)
     if not Delivered(tuple(parts)).trouble:
         ledgers.problems.resolve(problem.subject, moment, "delivered" if parts else "long over")
-    elif (entry := ledgers.runs.entry(topic, date.fromisoformat(period[:10]))) and entry.settled:
+    elif (entry := _entry(ledgers, topic, period)) and entry.settled:
         earlier = [replace(entry, round=number).key for number in range(1, entry.round)]
         if period in earlier:
             ledgers.problems.resolve(problem.subject, moment, "sent anew")
+
+
+def _entry(ledgers: Ledgers, topic: str, period: str) -> Entry | None:
+    try:
+        return ledgers.runs.entry(topic, date.fromisoformat(period[:10]))
+    except ValueError:  # no report's period
+        return None
 
 
 def tell(office: Office, moment: datetime) -> Told:
@@ -127,7 +138,15 @@ def tell(office: Office, moment: datetime) -> Told:
     digest = ledgers.problems.to_tell(moment, timedelta(hours=settings.problems_again_hours))
     if not digest:
         return Told(())
-    subscribed = {str(recipient): recipient for recipient in office.recipients(PROBLEMS)}
+    try:
+        subscribed = {str(recipient): recipient for recipient in office.recipients(PROBLEMS)}
+    except ChannelError as error:  # a wrong setting must not silence itself
+        subscribed = {}
+        ledgers.problems.record("settings", "failed", str(error), moment)
+    else:
+        ledgers.problems.resolve("settings", moment, "mended")
+    _forget_strangers(ledgers, (*settings.owners, *subscribed), settings, moment)
+    digest = ledgers.problems.to_tell(moment, timedelta(hours=settings.problems_again_hours))
     shares = owner.by_owner(digest, (*settings.owners, *subscribed), settings.report_owners)
     lines: list[str] = []
     reached: set[str] = set()
@@ -135,6 +154,11 @@ def tell(office: Office, moment: datetime) -> Told:
     began = time.monotonic()
     for place, (recipient, share) in enumerate(shares.items(), start=1):
         if not share:
+            continue
+        trying = next((p for p in ledgers.problems.open() if p.subject == f"owner {recipient}"), None)
+        if trying and moment < trying.last_seen + _pause(trying):
+            lines.append(f"{recipient} cannot be told, and is tried again later")
+            failed = True
             continue
         if time.monotonic() - began > _TELLING_SECONDS:
             lines.append(f"{recipient} is told in the next minute")
@@ -148,8 +172,8 @@ def tell(office: Office, moment: datetime) -> Told:
         if trouble:
             lines.append(f"{recipient} was not told: {trouble}")
             # For the other owners; for the only one, the tick's log and `health` have it.
-            if not any(p.subject == f"owner {recipient}" for p in ledgers.problems.open()):
-                ledgers.problems.record(f"owner {recipient}", "failed", f"cannot be told: {trouble}", moment)
+            text = trying.text if trying else f"cannot be told: {trouble}"
+            ledgers.problems.record(f"owner {recipient}", "failed", text, moment)
             failed = True
         else:
             lines.append(f"{recipient} was told of {len(ids)} {'problem' if len(ids) == 1 else 'problems'}")
@@ -167,7 +191,26 @@ def _digest_to(office: Office, recipient: Recipient, share: Digest, period: str)
     parcel = Parcel(PROBLEMS, period, {recipient.language: messages}, timedelta(0))
     me = Owner(SENSOR, this_host(), os.getpid())
     delivered: Delivered = office.post.deliver(parcel, (recipient,), me)
-    return delivered.summary()
+    left = [part.id for part in delivered.parts if part.unfinished]
+    reason = "the next digest says what is wrong then"
+    office.ledgers.deliveries.give_up(left, reason, office.clock(), states=(State.PENDING, State.UNCERTAIN))
+    # What may have arrived counts: telling it anew every minute would be worse than once too little.
+    unsure = all(part.state in (State.SENT, State.UNCERTAIN) for part in delivered.parts)
+    return "" if delivered.parts and unsure and not delivered.errors else delivered.summary()
+
+
+def _pause(trying: Problem) -> timedelta:
+    """How long an owner is left alone who could not be told: longer and longer, half an hour at most."""
+    return min((trying.last_seen - trying.first_seen) / 4, timedelta(minutes=30))
+
+
+def _forget_strangers(ledgers: Ledgers, owners: Sequence[str], settings: Settings, moment: datetime) -> None:
+    """Who is no owner any more need not be told."""
+    known = {*owners, *(one for found in settings.report_owners.values() for one in found)}
+    for problem in ledgers.problems.open():
+        kind, _, who = problem.subject.partition(" ")
+        if kind == "owner" and who not in known:
+            ledgers.problems.resolve(problem.subject, moment, "no longer an owner")
 
 
 def _only(digest: Digest, fingerprints: set[str]) -> Digest:

@@ -5,8 +5,8 @@ Does not: what a report says (`reports/`), how it is sent (`channels/`), when (`
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from analytics_platform.defs.claims import MISSING, Claims, now
 from analytics_platform.defs.failures import retried_when_transient
 from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.metrics import TABLES
-from analytics_platform.defs.office import Office, note, verdict
+from analytics_platform.defs.office import Office, let_go, note, verdict
 from analytics_platform.defs.partitions import key_of, lookback_periods, of_report
 from analytics_platform.defs.resources import Ledgers, Progress
 from analytics_platform.defs.shown import picture, receipts_table
@@ -30,8 +30,7 @@ from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.reports.base import NothingToReportError, Rendering, Report
 from analytics_platform.reports.notices import as_json, preliminary
 from analytics_platform.settings import Settings
-from analytics_platform.state.parts import State
-from analytics_platform.state.runs import Entry, Status
+from analytics_platform.state.runs import Status
 from analytics_platform.warehouses.base import Warehouse
 
 _NUMBERS = "numbers.json"
@@ -39,6 +38,8 @@ _NUMBERS = "numbers.json"
 _DRAWN, _LANGUAGES = "drawn_languages.json", "languages.json"
 # Fewer parts than these are sent before anybody has looked at a bar.
 _WORTH_A_BAR = 20
+# How often a long delivery says that it is alive.
+_RENEWED_SECONDS = 60.0
 
 
 def chart_key(report: Report[Any]) -> dg.AssetKey:
@@ -254,7 +255,10 @@ def _receipt(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> d
             if got.trouble or got.errors or not got.reached:
                 failures.append(f"{period}: {got.summary()}")
                 if got.unfinished:
-                    failures.append(f"It goes on by itself, for {settings.delivery_hours:g} hours at most.")
+                    failures.append(
+                        f"What is left goes by itself (daemon, or `analytics-platform schedule`), for "
+                        f"{settings.delivery_hours:g} hours at most."
+                    )
             else:
                 sent[key_of(report, period)] = receipts_table(got.parts)
         if failures:
@@ -291,7 +295,7 @@ def _deliver(
     except ChannelError as nobody:
         raise dg.Failure(str(nobody), allow_retries=False) from None
     artifacts: Artifacts = context.resources.artifacts
-    _let_go(office, report, claims.entry(period))
+    let_go(office.ledgers, claims.entry(period))
     kept = json.loads(artifacts.load(report.name, period.last, _NUMBERS))
     moment = kept["numbers_at"]
     parcel = Parcel(report.name, claims.entry(period).key, messages, office.patience)
@@ -307,20 +311,17 @@ def _deliver(
     if not handed.parts:
         return handed
 
+    renewed = time.monotonic()
+
     def tell(done: int, total: int) -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > _RENEWED_SECONDS:
+            renewed = time.monotonic()
+            claims.renew(period)
         if total > _WORTH_A_BAR:
             progress.step(f"deliver {report.name}", done, total)
 
     return office.post.send(report.name, parcel.period, recipients, claims.owner, progress=tell)
-
-
-def _let_go(office: Office, report: Report[Any], entry: Entry) -> None:
-    """What was left of an earlier round is not sent any more: this one brings it all."""
-    ledger = office.ledgers.deliveries
-    for number in range(1, entry.round):
-        left = ledger.parts(report.name, replace(entry, round=number).key)
-        states = (State.PENDING, State.UNCERTAIN)
-        ledger.give_up([p.id for p in left if p.unfinished], f"sent anew as {entry.key}", now(), states=states)
 
 
 def _drawn_in(report: Report[Any], period: Period, artifacts: Artifacts) -> Sequence[str]:

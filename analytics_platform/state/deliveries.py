@@ -295,6 +295,22 @@ class Deliveries:
         with self._rows() as rows:
             return rows.deliveries(open_ones() & may_be & (PARTS.c.try_until > now))
 
+    def quiet(self) -> bool:
+        """Whether nothing is unfinished, no period on its way, nobody paused by their channel: asked every minute."""
+        from sqlalchemy import exists, or_, select
+
+        from analytics_platform.state.models import PARTS, PERIODS, SUBSCRIBERS
+        from analytics_platform.state.part_rows import in_state, open_ones
+        from analytics_platform.state.runs import Status
+
+        something = or_(
+            exists().where(in_state(State.SENDING) | open_ones()).select_from(PARTS),
+            exists().where(PERIODS.c.status == Status.SENDING.value),
+            exists().where(SUBSCRIBERS.c.paused_by == SUBSCRIBERS.c.channel),
+        )
+        with self._database.read() as con:
+            return not con.execute(select(something)).scalar()
+
     def waiting(self, now: datetime) -> datetime | None:
         """When the next part becomes due that is not due yet; None when there is none."""
         from analytics_platform.state.models import PARTS

@@ -207,6 +207,14 @@ class Subscribers:
                 return None
             return rows.store(stored, replace(stored, paused_at=now, paused_reason=redact(reason), paused_by=by))
 
+    def pause_address(self, channel: str, address: str, reason: str, now: datetime, *, by: str) -> list[Subscriber]:
+        """Write to no thread of that chat any more; those that were active."""
+        now = utc(now)
+        with self._rows(write=True) as rows:
+            active = [one for one in rows.threads(channel, [_spelled(address)]) if one.active]
+            reason = redact(reason)
+            return [rows.store(one, replace(one, paused_at=now, paused_reason=reason, paused_by=by)) for one in active]
+
     def resume(self, subscriber_id: int, now: datetime) -> Subscriber | None:
         """Write to it again; None when it is gone or was not paused."""
         utc(now)

@@ -1,6 +1,8 @@
 """Who asks for messages, read from Telegram's updates."""
 
 import socket
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -19,14 +21,16 @@ def test_whoever_presses_start_is_known_and_told_once(server: TelegramServer) ->
     telegram = channel(server)
 
     last, found = telegram.updates(0)
-    assert (last, found) == (
+    assert (last, [replace(one, at=0.0) for one in found]) == (
         2,
         [Arrival("42", "Person 42", "start"), Arrival("-100123", "Growth", "start", thread="45")],
     )
     assert telegram.updates(0) == (last, found)  # until it is asked for what comes after it
     assert telegram.updates(last) == (2, [])
     server.press_start(7)
-    assert telegram.updates(last) == (3, [Arrival("7", "Person 7", "start")])
+    newest, [later] = telegram.updates(last)
+    assert (newest, replace(later, at=0.0)) == (3, Arrival("7", "Person 7", "start"))
+    assert abs(later.at - time.time()) < 60
 
 
 def test_start_may_carry_a_word_and_the_bots_name(server: TelegramServer) -> None:
@@ -62,7 +66,9 @@ def test_a_chat_that_lets_the_bot_in_is_known(server: TelegramServer, was: str, 
     server.let_in("@metrics", was=was, now=now)
     last, found = channel(server).updates(0)
     assert last == 1
-    assert found == ([Arrival("-1000000000000", "@metrics", "joined")] if joined else [])
+    at = found[0].at if found else 0.0
+    assert found == ([Arrival("-1000000000000", "@metrics", "joined", at=at)] if joined else [])
+    assert not joined or abs(at - time.time()) < 60
 
 
 def test_updates_in_a_form_that_is_not_known_hold_nothing_up(server: TelegramServer) -> None:

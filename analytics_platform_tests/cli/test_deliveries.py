@@ -187,7 +187,9 @@ def test_a_mail_that_had_no_server_goes_out_when_there_is_one(
     first = run(*report)
     assert first.code == 1
     assert "mail cannot be sent: set SMTP_HOST and SMTP_FROM" in first.err
-    assert first.err.endswith("\nIt goes on by itself, for 24 hours at most.\n")
+    assert first.err.endswith(
+        "\nWhat is left goes by itself (daemon, or `analytics-platform schedule`), for 24 hours at most.\n"
+    )
     with mail_server() as server:
         for name, value in connections(mail=server).items():
             monkeypatch.setenv(name, value)

@@ -193,7 +193,9 @@ def test_what_a_refused_token_or_a_wrong_address_held_up_is_sent_when_it_is_mend
     refused = run(*report)
     assert refused.code == 1
     assert "telegram 42, 1 text: pending. TELEGRAM_BOT_TOKEN is not accepted, get one from @BotFather" in refused.err
-    assert refused.err.endswith("\nIt goes on by itself, for 24 hours at most.\n")
+    assert refused.err.endswith(
+        "\nWhat is left goes by itself (daemon, or `analytics-platform schedule`), for 24 hours at most.\n"
+    )
     [entry] = table(run("reports", "history", "feed", "--home", home))
     assert entry["status"] == "sending"
 

@@ -220,7 +220,7 @@ def test_a_delivery_that_is_not_certain_is_red(loaded: Place, outcome: Outcome, 
     assert not result.success
     assert len(channel.sent) == tries
     assert f"1 of 1 parts have not arrived for certain:\nrecording somebody, all: {state}. Why." in failure(result)
-    assert ("It goes on by itself" in failure(result)) == (outcome is Outcome.NOT_SENT)
+    assert ("What is left goes by itself" in failure(result)) == (outcome is Outcome.NOT_SENT)
     assert ("deliveries/feed_daily", LAST.isoformat()) not in materialized(result)
 
 
