@@ -19,7 +19,7 @@ from analytics_platform.artifacts import ArtifactError
 from analytics_platform.channels.base import ChannelError, NobodyError, Recipient
 from analytics_platform.defs.claims import gone, now
 from analytics_platform.defs.instances import instance_of
-from analytics_platform.defs.office import Office, conclude, note
+from analytics_platform.defs.office import Office, conclude, note, subject_of_delivery
 from analytics_platform.delivery import Delivered
 from analytics_platform.dispatch import PAUSED
 from analytics_platform.reports.base import Report
@@ -140,6 +140,8 @@ def send_due(office: Office, owner: Owner, moment: datetime) -> Gone:
         except Exception as error:  # noqa: BLE001 - one delivery's error never stops another's; it reaches the owner
             text = f"{type(error).__name__}: {error}"
             found.troubled.append(f"{topic} {period}: {text}")
+            subject = subject_of_delivery(topic, period)
+            office.ledgers.problems.record(subject, "delivery", text, office.clock(), report=topic)
             ledger = office.ledgers.deliveries
             ledger.put_off([p.id for p in ledger.parts(topic, period)], moment + _AFTER_AN_ERROR, moment, error=text)
     return found

@@ -19,7 +19,7 @@ from analytics_platform.defs.liveness import this_host
 from analytics_platform.defs.office import Office, note
 from analytics_platform.defs.reports import delivery_key
 from analytics_platform.delivery import Parcel
-from analytics_platform.messages import Text
+from analytics_platform.messages import Document, Text
 from analytics_platform.reports import all_reports
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import State
@@ -108,6 +108,63 @@ def test_the_sensor_asks_for_one_run_when_something_is_due_and_the_run_ends_the_
     assert status(bench) is Status.DELIVERED
     assert bench.instance.get_materialized_partitions(DELIVERY) == {str(LAST)}
     assert tick(bench, bench.office).skip_message == "nothing is left to send"
+
+
+def test_a_defect_in_one_delivery_keeps_no_other_from_its_turn_and_reaches_the_owner(bench: Bench) -> None:
+    bench.channel.outcomes = [Sent(Outcome.NOT_SENT, retry_after=500), Sent(Outcome.NOT_SENT, retry_after=500)]
+    for number in (1, 2):
+        file = Document("a.csv", str(number).encode())
+        parcel = Parcel("app_daily" if number == 1 else "feed_daily", "2026-03-11", {"en": (file,)})
+        bench.office.post.deliver(parcel, bench.office.recipients("feed_daily"), ME)
+    made_due(bench)
+    damaged = bench.office.home.sent / "app_daily" / "2026-03-11" / "en" / "messages" / "1-a.csv"
+    damaged.unlink()
+    damaged.mkdir()
+    found = deliveries.send_due(bench.office, ME, datetime.now(UTC))
+    assert [key for key, _ in bench.channel.sent][2:] == ["feed_daily/2026-03-11"]
+    assert "IsADirectoryError" in found.troubled[0]
+    [problem] = bench.ledgers.problems.open()
+    assert problem.subject == "delivery app_daily 2026-03-11"
+
+
+def test_a_wrong_setting_gives_nobody_up(bench: Bench, telegram: TelegramServer) -> None:
+    telegram.faults.append(Fault("flood", value=500))
+    office = with_telegram(bench, telegram, "41")
+    office.post.deliver(Parcel("feed_daily", "x", {"en": (Text("one"),)}), office.recipients("feed_daily"), ME)
+    made_due(bench)
+    wrong = with_telegram(bench, telegram, "41", "no chat")
+    [trouble] = deliveries.send_due(wrong, ME, datetime.now(UTC)).troubled
+    assert "TELEGRAM_CHAT_IDS: 'no chat' is not a Telegram chat" in trouble
+    [part] = bench.ledgers.deliveries.parts("feed_daily", "x")
+    assert part.state is State.PENDING
+    assert deliveries.due(wrong, datetime.now(UTC)) == [], "not asked again every minute"
+
+
+def test_another_home_of_the_same_database_leaves_alone_what_it_does_not_keep(bench: Bench) -> None:
+    bench.channel.outcome = Outcome.NOT_SENT
+    bench.work(MORNING)
+    made_due(bench)
+    elsewhere = replace(bench.office, home=type(bench.place.home)(bench.place.home.path / "another"))
+    assert deliveries.due(bench.office, datetime.now(UTC)) == [("feed_daily", str(LAST))]
+    assert deliveries.due(elsewhere, datetime.now(UTC)) == []
+
+
+def test_a_run_that_is_stopped_while_it_sends_leaves_nothing_unsaid(bench: Bench) -> None:
+    """Ctrl-C in the last picture: its fate is unknown, nothing goes on by itself, and the owner hears of it."""
+
+    async def stopped(*_: object, **__: object) -> Sent:
+        raise KeyboardInterrupt
+
+    bench.channel.send = stopped  # type: ignore[method-assign]
+    for request in bench.tick(MORNING).requests:
+        bench.run(request)
+    [request] = bench.tick(MORNING).requests
+    assert not bench.run(request).success
+    assert status(bench) is Status.SENDING
+    assert bench.ledgers.deliveries.quiet() is False
+    deliveries.see_to(bench.office, datetime.now(UTC))
+    assert status(bench) is Status.FAILED
+    assert [p.subject for p in bench.ledgers.problems.open()] == [f"delivery feed_daily {LAST}"]
 
 
 def test_what_is_held_is_sent_by_the_job_and_its_receipt_is_the_latest(bench: Bench) -> None:
