@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel, ChannelError, Outcome, Piece, Recipient, Sent
 from analytics_platform.delivery import Delivered, Parcel, Post
@@ -229,3 +231,15 @@ class Desk:
             now=self.time.moment(),
         )
         return added
+
+
+@pytest.fixture
+def channel() -> Scripted:
+    """A channel that takes everything."""
+    return Scripted(FakeTime())
+
+
+@pytest.fixture
+def desk(tmp_path: Path, channel: Scripted) -> Desk:
+    """A desk that delivers by it."""
+    return Desk(tmp_path, channel.time, channel)

@@ -31,28 +31,19 @@ from analytics_platform_tests.scripted import (
     TOPIC,
     UNKNOWN,
     Desk,
-    FakeTime,
     Scripted,
+    channel,
     chat,
+    desk,
 )
+
+__all__ = ["channel", "desk"]  # fixtures
 
 ANN, BOB = chat("ann"), chat("bob")
 ALL = list(LABELS)
 SENT = ["sent", "sent", "sent"]
 NEXT = "2026-11-21"
 HELLO, PRIVET = (Text("Hello"),), (Text("Привет"),)
-
-
-@pytest.fixture
-def channel() -> Scripted:
-    """A channel that takes everything."""
-    return Scripted(FakeTime())
-
-
-@pytest.fixture
-def desk(tmp_path: Path, channel: Scripted) -> Desk:
-    """A desk that delivers by it."""
-    return Desk(tmp_path, channel.time, channel)
 
 
 def parcel(period: str = PERIOD, **messages: Sequence[Message]) -> Parcel:

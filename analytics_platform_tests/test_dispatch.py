@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -28,29 +27,20 @@ from analytics_platform_tests.scripted import (
     TOPIC,
     UNKNOWN,
     Desk,
-    FakeTime,
     Scripted,
     Try,
+    channel,
     chat,
+    desk,
     flood,
     moved,
 )
 
+__all__ = ["channel", "desk"]  # fixtures
+
 ANN, BOB, EVE = chat("ann"), chat("bob"), chat("eve")
 ALL = list(LABELS)
 SENT = ["sent", "sent", "sent"]
-
-
-@pytest.fixture
-def channel() -> Scripted:
-    """A channel that takes everything."""
-    return Scripted(FakeTime())
-
-
-@pytest.fixture
-def desk(tmp_path: Path, channel: Scripted) -> Desk:
-    """A desk that delivers by it."""
-    return Desk(tmp_path, channel.time, channel)
 
 
 def test_everybody_gets_everything_once_and_in_order(desk: Desk, channel: Scripted) -> None:

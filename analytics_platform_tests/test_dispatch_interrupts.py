@@ -33,25 +33,17 @@ from analytics_platform_tests.scripted import (
     FakeTime,
     Scripted,
     Try,
+    channel,
     chat,
+    desk,
     new_database,
 )
+
+__all__ = ["channel", "desk"]  # fixtures
 
 ANN, BOB = chat("ann"), chat("bob")
 ALL = list(LABELS)
 SENT = ["sent", "sent", "sent"]
-
-
-@pytest.fixture
-def channel() -> Scripted:
-    """A channel that takes everything."""
-    return Scripted(FakeTime())
-
-
-@pytest.fixture
-def desk(tmp_path: Path, channel: Scripted) -> Desk:
-    """A desk that delivers by it."""
-    return Desk(tmp_path, channel.time, channel)
 
 
 @pytest.fixture
