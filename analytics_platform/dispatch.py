@@ -101,7 +101,7 @@ class Dispatch:
         """Everybody at once; a defect met by one is raised when all are done."""
         files = self.tools.ledger.files(self.topic, self.period)
         self._total = sum(len(parts) for way in ways for parts in way.lines.values())
-        with self.thread:
+        with self.tools.ledger.busy(), self.thread:
             ends = [self._way(way, book, files) for way in ways]
             for end in await asyncio.gather(*ends, return_exceptions=True):
                 if isinstance(end, BaseException):

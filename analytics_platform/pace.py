@@ -5,6 +5,7 @@ what was taken is kept (`state/slots.py`), waiting.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 # Seconds by which a moment may lie further ahead than the queue explains: a clock that was put back, and not by more
 # than this, only makes us wait; what was reserved by a clock more wrong than this is nobody's any more.
@@ -12,6 +13,47 @@ CLOCK_SLACK = 600.0
 
 Slot = tuple[float, int]  # seconds since the epoch, weight
 Window = tuple[int, float]  # at most so many units within so many seconds
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What limits a bucket: `spacing` seconds a unit, during which nothing else begins, and so many in a `window`.
+
+    Both are the bucket's own, the same in every call. ValueError for a spacing under zero, a window without room or
+    length.
+    """
+
+    bucket: str
+    spacing: float = 0.0
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        if self.spacing < 0 or (self.window is not None and (self.window[0] < 1 or self.window[1] <= 0)):
+            raise ValueError(f"{self.spacing} s apart, within {self.window}: nothing can be reserved")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A moment, `seconds` from now, for `weight` units in those buckets; nobody's when it is not `reserved`."""
+
+    seconds: float
+    moment: float
+    weight: int
+    buckets: tuple[str, ...] = ()
+
+    @property
+    def reserved(self) -> bool:
+        """Whether it is ours."""
+        return bool(self.buckets)
+
+
+def put_off(taken: Sequence[Slot], slot: Slot, seconds: float) -> list[Slot]:
+    """What is taken when that slot, if it is among them, is so many seconds later; the earliest first."""
+    after = list(taken)
+    if slot in after:
+        after.remove(slot)
+        after.append((slot[0] + seconds, slot[1]))
+    return sorted(after)
 
 
 def earliest(

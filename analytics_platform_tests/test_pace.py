@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_platform.channels.telegram_pacing import MemorySlots
-from analytics_platform.pace import earliest
+from analytics_platform.pace import Limit, earliest
 
 _ASKED = st.lists(st.tuples(st.floats(0, 5), st.integers(1, 12)), max_size=60)
 
@@ -48,11 +48,11 @@ def test_as_soon_as_there_is_room_and_no_later() -> None:
 def test_slots_in_memory() -> None:
     now = 0.0
     slots = MemorySlots(lambda: now)
-    assert slots.reserve("1", 1, spacing=1.0) == 0
-    assert slots.reserve("1", 3, spacing=1.0) == 1  # at second 1, three seconds long
-    assert slots.reserve("2", 1, spacing=1.0) == 0  # another chat need not wait
+    assert slots.reserve(1, Limit("1", 1.0)).seconds == 0
+    assert slots.reserve(3, Limit("1", 1.0)).seconds == 1  # at second 1, three seconds long
+    assert slots.reserve(1, Limit("2", 1.0)).seconds == 0  # another chat need not wait
     now = 2.0
-    assert slots.reserve("1", 1, spacing=1.0) == 2
+    assert slots.reserve(1, Limit("1", 1.0)).seconds == 2
     slots.hold("1", 10)
     slots.hold("1", 1)  # an earlier and longer one stays
-    assert slots.reserve("1", 1, spacing=1.0) == pytest.approx(10)
+    assert slots.reserve(1, Limit("1", 1.0)).seconds == pytest.approx(10)

@@ -13,16 +13,31 @@ from typing import Protocol
 
 from analytics_platform.channels.base import ChannelError, Outcome, Piece, Recipient, Sent
 from analytics_platform.channels.telegram_answers import Answer, AnswerError, NoAnswerError, judge
-from analytics_platform.channels.telegram_pacing import OVERALL, PER_CHAT_SECONDS, PER_GROUP, Flights, Patience, Slots
+from analytics_platform.channels.telegram_pacing import (
+    OVERALL,
+    OVERALL_SPACING,
+    PER_CHAT_SECONDS,
+    PER_GROUP,
+    Patience,
+    Slots,
+)
 from analytics_platform.channels.telegram_parts import ChatId, MediaPart, TextPart, Unsendable, parse_chat_id
 from analytics_platform.language import Language
 from analytics_platform.messages import Document, Picture
+from analytics_platform.pace import Limit, Turn
 
 # Requests under way at the same time: a second's worth, so that slow answers do not slow the pace.
 AT_ONCE = 30
 # Seconds that are no reason to wait: the way there varies by more.
 _NOTHING = 0.001
-_LATE = 0.03
+# The line goes on so many seconds before somebody's moment: in them, the ledger is told.
+_HEAD_START = 0.1
+# So late a message may arrive: less than the pace leaves room for. And seconds without an answer after which nobody
+# knows any more when it arrives.
+_LATE = 0.02
+_LONG = 0.3
+# By so many of the last requests one knows how quick an answer can be.
+_REMEMBERED = 300
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,11 @@ class _Upload:
     file_ids: tuple[str, ...] | None = None
     under_way: asyncio.Event | None = None
 
+    @property
+    def other(self) -> asyncio.Event | None:
+        """Whom to wait for: somebody is uploading what Telegram does not have."""
+        return self.under_way if self.file_ids is None else None
+
     def begin(self) -> Callable[[], None]:
         """Whoever waits, waits for this one now. To be called when it has ended."""
         self.under_way = mine = asyncio.Event()
@@ -72,6 +92,15 @@ class _Upload:
                 self.under_way = None
 
         return end
+
+
+@dataclass
+class _Flight:
+    """A message under way: its turn, for when that is counted, and when its request left, on the sender's clock."""
+
+    turn: Turn
+    at: float
+    left: float | None = None
 
 
 @dataclass
@@ -115,7 +144,8 @@ class TelegramSender:
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
         self._held: dict[str, float] = {}
-        self._flights = Flights(clock)
+        self._flights: dict[tuple[str, str, str], _Flight] = {}
+        self._took: list[float] = []
         self._own_server = own_server
         self._uploads: dict[str, _Upload] = {}
         self._without_markup: set[str] = set()
@@ -131,79 +161,70 @@ class TelegramSender:
 
     async def _wait(self, recipient: Recipient, piece: Piece) -> AsyncExitStack:
         """What is held while the piece is sent."""
-        due = None
-        held_for = await asyncio.to_thread(self._slots.held, self._chat_bucket(recipient))
-        if held_for > self._patience.flood:
-            # Not by reserving: every refused try would use up a slot.
-            self._held[recipient.address] = self._clock() + held_for
-            return AsyncExitStack()
         self._held.pop(recipient.address, None)
         while not isinstance(piece.body, Unsendable):
-            async with AsyncExitStack() as held:
-                if isinstance(piece.body, MediaPart):
-                    await self._upload_turn(self._upload(piece), held)
-                if due is not None:
+            async with AsyncExitStack() as held, self._order:
+                if self._token_refused:
+                    break
+                # At the head of the line and not on joining it: what is counted here is sent now, and whoever uploads
+                # is about to.
+                upload = self._upload(piece) if isinstance(piece.body, MediaPart) else None
+                other = upload.other if upload else None
+                pause = self._free_at.get(recipient.address, 0.0) - self._clock()
+                if other is None and pause <= _NOTHING:
                     await held.enter_async_context(self._connections)
-                    await self._take_off(recipient, piece, due, held)
-                    return held.pop_all()
-                async with self._order:
-                    if self._token_refused:
-                        break
-                    await held.enter_async_context(self._connections)
-                    await self._flights_pause(piece)
-                    pause = await asyncio.to_thread(self._slots.reserve, self._bucket, piece.weight, window=OVERALL)
-                    if pause > _NOTHING:
-                        await self._sleep(pause)
-                    # Last, so that it goes at the moment that is written down for the chat: another process may be
-                    # sending to it, too.
-                    pause = await self._chat_pause(recipient, piece)
-                    due = self._clock() + pause
-                    if pause <= _NOTHING:
-                        await self._take_off(recipient, piece, due, held)
+                    turn = await self._reserve(recipient, piece)
+                    if turn.reserved:
+                        if upload and upload.file_ids is None:
+                            held.callback(upload.begin())
                         return held.pop_all()
+                    pause = turn.seconds
+                    if pause > self._patience.flood:
+                        self._held[recipient.address] = self._clock() + pause
+                        break
             # Outside: others may send, and upload, while this one rests.
-            await self._sleep(pause)
+            if upload and other:
+                await self._uploaded(upload, other)
+            else:
+                await self._sleep(pause)
         return AsyncExitStack()
 
-    async def _take_off(self, recipient: Recipient, piece: Piece, due: float, held: AsyncExitStack) -> None:
-        await self._flights_pause(piece)
-        held.callback(self._flights.begin(piece.weight))
-        if self._clock() > due + _LATE:
-            # What was written down for the chat is over; its next message has to be later, too.
-            seconds = PER_CHAT_SECONDS * piece.weight
-            await asyncio.to_thread(self._slots.hold, self._chat_bucket(recipient), seconds)
-
-    async def _upload_turn(self, upload: _Upload, held: AsyncExitStack) -> None:
+    async def _uploaded(self, upload: _Upload, other: asyncio.Event) -> None:
         """One chat uploads, the others wait for its file ids; but not for long: then one of them uploads, too."""
-        while upload.file_ids is None and upload.under_way is not None:
-            other = upload.under_way
-            try:
-                await asyncio.wait_for(other.wait(), self._patience.shared_upload)
-            except TimeoutError:
-                if upload.under_way is other:
-                    break
-        if upload.file_ids is None:
-            held.callback(upload.begin())
+        try:
+            await asyncio.wait_for(other.wait(), self._patience.shared_upload)
+        except TimeoutError:
+            if upload.under_way is other:
+                upload.under_way = None
+
+    async def _reserve(self, recipient: Recipient, piece: Piece) -> Turn:
+        """The moment at which it may go, waited for but for the head start; not reserved while the chat has to rest."""
+        for flight in list(self._flights.values()):
+            # Nobody knows when it arrives: now at the earliest.
+            if flight.left and (late := self._clock() - max(flight.at, flight.left)) > _LONG:
+                await self._put_off(flight, late)
+        group = recipient.address.startswith(("-", "@"))
+        chat = Limit(self._chat_bucket(recipient), PER_CHAT_SECONDS, PER_GROUP if group else None)
+        overall = Limit(self._bucket, OVERALL_SPACING, OVERALL)
+
+        def reserve() -> tuple[Turn, float]:
+            # Read here: until this coroutine goes on, milliseconds pass on a busy machine.
+            turn = self._slots.reserve(piece.weight, overall, free=chat)
+            return turn, self._clock() + turn.seconds
+
+        turn, at = await asyncio.to_thread(reserve)
+        if turn.reserved:
+            self._flights[recipient.key] = _Flight(turn, at)
+            if (pause := at - self._clock() - _HEAD_START) > 0:
+                await self._sleep(pause)
+        return turn
+
+    async def _put_off(self, flight: _Flight, seconds: float) -> None:
+        flight.at += seconds
+        flight.turn = await asyncio.to_thread(self._slots.put_off, flight.turn, seconds)
 
     def _chat_bucket(self, recipient: Recipient) -> str:
         return f"{self._bucket}/{recipient.address}"
-
-    async def _chat_pause(self, recipient: Recipient, piece: Piece) -> float:
-        window = PER_GROUP if recipient.address.startswith(("-", "@")) else None
-        pause = await asyncio.to_thread(
-            self._slots.reserve,
-            self._chat_bucket(recipient),
-            piece.weight,
-            spacing=PER_CHAT_SECONDS,
-            window=window,
-        )
-        # Telegram counts when a message arrives: however long the last one took to get there, it was there when its
-        # answer came.
-        return max(pause, self._free_at.get(recipient.address, 0.0) - self._clock())
-
-    async def _flights_pause(self, piece: Piece) -> None:
-        while (pause := self._flights.pause(piece.weight)) > 0:
-            await self._sleep(pause)
 
     def _upload(self, piece: Piece) -> _Upload:
         part = piece.body
@@ -232,10 +253,29 @@ class TelegramSender:
         words = Language(recipient.language)
         marks = [words.say("Sent again: it is not known whether this arrived before.")] if repeat else []
         form = _Form(chat, silent, marks, markup=piece.digest not in self._without_markup)
+        flight = self._flights.get(recipient.key)
+        if flight and (pause := flight.at - self._clock()) > _NOTHING:
+            await self._sleep(pause)
+        if flight:
+            flight.left = self._clock()
         try:
             return await self._try(recipient, piece, form, words)
         finally:
+            # Telegram counts when a message arrives: however long it took to get there, it was there when its answer
+            # came.
             self._free_at[recipient.address] = self._clock() + PER_CHAT_SECONDS * piece.weight
+            if flight:
+                await self._landed(recipient, flight)
+
+    async def _landed(self, recipient: Recipient, flight: _Flight) -> None:
+        """Count it for when it has arrived at the latest: as much later than the quickest as its answer was."""
+        self._flights.pop(recipient.key, None)
+        now = self._clock()
+        # Not by the first ones: they open the connections, and none of them is quick.
+        quickest = min(self._took) if len(self._took) >= AT_ONCE else 0.0
+        self._took = [*self._took[-_REMEMBERED:], now - (flight.left or now)]
+        if (late := now - flight.at - quickest) > _LATE:
+            await self._put_off(flight, late)
 
     async def _try(self, recipient: Recipient, piece: Piece, form: _Form, words: Language) -> Sent:
         part = piece.body

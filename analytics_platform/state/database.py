@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ class Database:
             # Read as it stands, a part of the password would pass for the host and be shown.
             raise StateError("the password of the state's database has signs such as @ or /; write them as %40, %2F")
         self._ready = False
+        self._turns: AbstractContextManager[Any] = threading.Lock() if self._kind == "sqlite" else nullcontext()
 
     def __repr__(self) -> str:
         return f"Database({self.place})"
@@ -113,8 +114,25 @@ class Database:
         On SQLite it is the only one while it lasts; on PostgreSQL rows are locked as they are read `with_for_update`.
         """
         self.prepare()
-        with self._said(), self._writer.begin() as con:
+        # SQLite's own queue is a guess: whoever finds it locked looks again after up to 100 ms.
+        with self._turns, self._said(), self._writer.begin() as con:
             yield con
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Many short transactions are to come.
+
+        SQLite: whoever closes the file's last connection writes the whole log back and deletes it, several waits for
+        the disk; with an idle one open, a transaction takes a fifth. Not to be forked meanwhile.
+        """
+        self.prepare()
+        if self._kind != "sqlite":
+            yield
+            return
+        with self._said(), self._engine.connect() as con:
+            con.exec_driver_sql("SELECT 1 FROM sqlite_master").all()
+            con.rollback()
+            yield
 
     def close(self) -> None:
         """Close idle connections; the next use opens new ones."""

@@ -9,7 +9,7 @@ crash can hide nothing: what is left as `sending` may have arrived.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -101,6 +101,10 @@ class Deliveries:
             return rows.readdress(channel, old, new)
 
     # ----------------------------------------------------------------- one try
+
+    def busy(self) -> AbstractContextManager[None]:
+        """To be entered for many tries: see `Database.kept_open`."""
+        return self._database.kept_open()
 
     def begin(self, part_id: int, owner: Owner, now: datetime, *, lease: timedelta, gone: Gone) -> Part | None:
         """Make the part this owner's to send, until it says what came of it or `now + lease` has passed.

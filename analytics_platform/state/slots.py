@@ -7,12 +7,12 @@ A reservation is one transaction that reads its bucket under a lock and writes i
 clocks that agree to within the window.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from analytics_platform.pace import CLOCK_SLACK, Slot, Window, earliest
+from analytics_platform.pace import CLOCK_SLACK, Limit, Slot, Turn, earliest, put_off
 from analytics_platform.state.database import Database
 from analytics_platform.state.entries import utc
 
@@ -27,23 +27,40 @@ class Slots:
         self._database = database
         self._clock = clock
 
-    def reserve(self, bucket: str, weight: int, *, spacing: float = 0.0, window: Window | None = None) -> float:
-        """Seconds from now until the moment that is now reserved for `weight` units; 0.0: now.
+    def reserve(self, weight: int, limit: Limit, *, free: Limit | None = None) -> Turn:
+        """Reserve the first moment at which `limit` has room for `weight` units.
 
-        `spacing`: seconds a unit takes, during which nothing else begins. `window`: (limit, seconds), see `earliest`.
-        Both are a bucket's own, the same in every call. A reservation is not given back. ValueError for a weight under
-        one, a spacing under zero, a window without room or length.
+        `free`: has to have room at once, and is then taken at the same moment; else nothing is reserved, and the answer
+        tells when it has. The turn's seconds are under zero when its moment has just passed. A reservation is not given
+        back. ValueError for a weight under one.
         """
-        if weight < 1 or spacing < 0 or (window is not None and (window[0] < 1 or window[1] <= 0)):
-            raise ValueError(f"{weight} units, {spacing} s apart, within {window}: none of them can be reserved")
+        if weight < 1:
+            raise ValueError(f"{weight} units cannot be reserved")
         with self._database.write() as con:
-            stored = _lock(con, bucket)
+            # The lesser bucket first, everywhere: two transactions wait for each other and do not lock each other out.
+            own = _lock(con, free.bucket) if free else None
             # Read under the lock: those who queued for it must not reserve by the moment at which they came.
-            now = utc(self._clock()).timestamp()
-            held = stored.held_until(now)
-            moment, taken = earliest(stored.taken, held, now, weight, spacing=spacing, window=window)
-            _store(con, bucket, _Bucket(taken, max(held, now), stored.held_at if held > now else None))
-        return moment - now
+            if own and free:
+                now = self._now()
+                first, _ = own.with_units(free, weight, now, now)
+                if first > now:
+                    return Turn(first - now, first, weight)
+            shared = _lock(con, limit.bucket)
+            now = self._now()
+            moment, after = shared.with_units(limit, weight, now, now)
+            _store(con, limit.bucket, after)
+            if own and free:
+                _store(con, free.bucket, own.with_units(free, weight, now, moment)[1])
+        # From now on: the transaction took its time.
+        return Turn(moment - self._now(), moment, weight, (free.bucket, limit.bucket) if free else (limit.bucket,))
+
+    def put_off(self, turn: Turn, seconds: float) -> Turn:
+        """What was reserved counts so many seconds later; the turn then. What others reserved meanwhile stays."""
+        with self._database.write() as con:
+            for bucket in turn.buckets:
+                stored = _lock(con, bucket)
+                _store(con, bucket, replace(stored, taken=put_off(stored.taken, (turn.moment, turn.weight), seconds)))
+        return replace(turn, seconds=turn.seconds + seconds, moment=turn.moment + seconds)
 
     def hold(self, bucket: str, seconds: float) -> None:
         """The other side asked to wait: nothing is reserved before now and so many seconds.
@@ -52,20 +69,12 @@ class Slots:
         """
         with self._database.write() as con:
             stored = _lock(con, bucket)
-            now = utc(self._clock()).timestamp()
+            now = self._now()
             until = max(stored.held_until(now), now + seconds)
             _store(con, bucket, _Bucket(stored.taken, until, now if until > now else None))
 
-    def held(self, bucket: str) -> float:
-        """For how many seconds more the bucket is held; 0.0 when it is not."""
-        from sqlalchemy import select
-
-        from analytics_platform.state.models import SLOTS
-
-        with self._database.read() as con:
-            row = con.execute(select(SLOTS.c.taken, SLOTS.c.free_at).where(SLOTS.c.bucket == bucket)).first()
-        now = utc(self._clock()).timestamp()
-        return max(_read(row.taken, row.free_at).held_until(now) - now, 0.0) if row else 0.0
+    def _now(self) -> float:
+        return utc(self._clock()).timestamp()
 
     def forget(self, before: datetime) -> None:
         """Delete the buckets that were neither used nor held since that moment (aware)."""
@@ -74,9 +83,10 @@ class Slots:
         from analytics_platform.state.models import SLOTS
 
         before = utc(before)
-        idle = select(SLOTS.c.bucket, SLOTS.c.taken).where(SLOTS.c.free_at < before).order_by(SLOTS.c.bucket)
+        idle = select(SLOTS.c.bucket, SLOTS.c.taken).where(SLOTS.c.free_at < before)
         with self._database.write() as con:
-            rows = con.execute(idle.with_for_update()).all()
+            # As in `reserve`: a bot's bucket comes after those of its chats, whose names are longer.
+            rows = con.execute(idle.order_by(SLOTS.c.bucket.desc()).with_for_update()).all()
             over = [r.bucket for r in rows if all(begin < before.timestamp() for begin, _ in r.taken)]
             if over:
                 con.execute(delete(SLOTS).where(SLOTS.c.bucket.in_(over)))
@@ -97,6 +107,12 @@ class _Bucket:
         """The end of the hold; `now` when there is none, or when a clock that was far ahead made it."""
         return now if self.held_at is None or self.held_at > now + CLOCK_SLACK else self.free_at
 
+    def with_units(self, limit: Limit, weight: int, now: float, since: float) -> "tuple[float, _Bucket]":
+        """The first moment, not before `since`, that has room for so many units; the bucket with them."""
+        held = self.held_until(now)
+        moment, taken = earliest(self.taken, max(held, since), now, weight, spacing=limit.spacing, window=limit.window)
+        return moment, _Bucket(taken, max(held, now), self.held_at if held > now else None)
+
 
 def _lock(con: "Connection", bucket: str) -> _Bucket:
     """The bucket, nobody else's until this transaction ends."""
@@ -108,13 +124,9 @@ def _lock(con: "Connection", bucket: str) -> _Bucket:
     query = select(SLOTS.c.taken, SLOTS.c.free_at).where(SLOTS.c.bucket == bucket).with_for_update()
     while (row := con.execute(query).first()) is None:  # a second time when `forget` has just deleted it
         add_if_absent(con, SLOTS, {"bucket": bucket, "taken": [], "free_at": datetime.fromtimestamp(0, UTC)})
-    return _read(row.taken, row.free_at)
-
-
-def _read(taken: Sequence[Sequence[float]], free_at: datetime) -> _Bucket:
-    slots: list[Slot] = [(float(begin), int(units)) for begin, units in taken]
+    slots: list[Slot] = [(float(begin), int(units)) for begin, units in row.taken]
     holds = [begin for begin, units in slots if not units]
-    return _Bucket([slot for slot in slots if slot[1]], free_at.timestamp(), max(holds, default=None))
+    return _Bucket([slot for slot in slots if slot[1]], row.free_at.timestamp(), max(holds, default=None))
 
 
 def _store(con: "Connection", bucket: str, new: _Bucket) -> None:

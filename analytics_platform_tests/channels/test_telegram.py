@@ -14,6 +14,7 @@ from analytics_platform.channels.telegram_answers import Answer, AnswerError, pa
 from analytics_platform.channels.telegram_pacing import MemorySlots
 from analytics_platform.channels.telegram_parts import ChatId
 from analytics_platform.messages import Document, Message, Text
+from analytics_platform.pace import Limit
 from analytics_platform_tests.channels.telegram_sending import (
     IMPATIENT,
     REPORT,
@@ -39,7 +40,7 @@ def test_a_request_to_slow_down_is_told_and_holds_the_chat(server: TelegramServe
     assert (sent.outcome, sent.retry_after) == (Outcome.NOT_SENT, 30.0)
     assert "retry after 30" in sent.detail
     assert len(server.requests) == 1
-    assert slots.reserve("telegram/1234567890/42", 1) == pytest.approx(30)
+    assert slots.reserve(1, Limit("telegram/1234567890/42")).seconds == pytest.approx(30)
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(0, 1.0), (2.5, 2.5), (7, 7.0)])

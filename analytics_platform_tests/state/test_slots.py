@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from sqlalchemy import select
 
-from analytics_platform.pace import Slot, Window, earliest
+from analytics_platform.pace import Limit, Slot, Turn, Window, earliest
 from analytics_platform.state.database import Database
 from analytics_platform.state.models import SLOTS
 from analytics_platform.state.slots import Slots
@@ -45,6 +45,11 @@ def clock() -> Clock:
 def slots(database: Database, clock: Clock) -> Slots:
     """Nothing reserved yet."""
     return Slots(database, clock)
+
+
+def wait(slots: Slots, bucket: str, weight: int, *, spacing: float = 0.0, window: Window | None = None) -> float:
+    """Seconds until the moment that is then reserved."""
+    return slots.reserve(weight, Limit(bucket, spacing, window)).seconds
 
 
 def buckets(database: Database) -> set[str]:
@@ -107,34 +112,34 @@ def test_what_no_longer_matters_is_dropped() -> None:
 
 
 def test_reservations_follow_each_other_at_the_pace_of_their_weight(slots: Slots, clock: Clock) -> None:
-    assert slots.reserve("chat", 1, spacing=1.0) == 0
-    assert slots.reserve("chat", 10, spacing=1.0) == 1
-    assert slots.reserve("chat", 1, spacing=1.0) == 11
+    assert wait(slots, "chat", 1, spacing=1.0) == 0
+    assert wait(slots, "chat", 10, spacing=1.0) == 1
+    assert wait(slots, "chat", 1, spacing=1.0) == 11
     clock.pass_by(11.5)
-    assert slots.reserve("chat", 1, spacing=1.0) == 0.5
+    assert wait(slots, "chat", 1, spacing=1.0) == 0.5
     clock.pass_by(60)
-    assert slots.reserve("chat", 1, spacing=1.0) == 0
+    assert wait(slots, "chat", 1, spacing=1.0) == 0
 
 
 def test_a_window_has_room_again_when_its_first_have_left_it(slots: Slots, clock: Clock) -> None:
-    assert [slots.reserve("group", 10, window=(20, 60.0)) for _ in range(5)] == [0, 0, 60, 60, 120]
+    assert [wait(slots, "group", 10, window=(20, 60.0)) for _ in range(5)] == [0, 0, 60, 60, 120]
     clock.pass_by(130)
-    assert [slots.reserve("group", 10, window=(20, 60.0)) for _ in range(2)] == [0, 50]
+    assert [wait(slots, "group", 10, window=(20, 60.0)) for _ in range(2)] == [0, 50]
 
 
 def test_what_weighs_more_than_the_limit_has_a_window_to_itself(slots: Slots) -> None:
-    assert [slots.reserve("group", weight, window=(20, 60.0)) for weight in (1, 25, 1, 1)] == [0, 60, 120, 120]
+    assert [wait(slots, "group", weight, window=(20, 60.0)) for weight in (1, 25, 1, 1)] == [0, 60, 120, 120]
 
 
 def test_buckets_do_not_wait_for_each_other(slots: Slots) -> None:
-    assert slots.reserve("one", 1, spacing=5.0) == 0
-    assert slots.reserve("other", 1, spacing=5.0) == 0
+    assert wait(slots, "one", 1, spacing=5.0) == 0
+    assert wait(slots, "other", 1, spacing=5.0) == 0
 
 
 def test_other_processes_see_what_is_reserved(slots: Slots, url: str, clock: Clock) -> None:
-    slots.reserve("chat", 1, spacing=0.1)
+    wait(slots, "chat", 1, spacing=0.1)
     other = Database(url)
-    assert Slots(other, clock).reserve("chat", 1, spacing=0.1) == pytest.approx(0.1, abs=1e-6)
+    assert wait(Slots(other, clock), "chat", 1, spacing=0.1) == pytest.approx(0.1, abs=1e-6)
     other.close()
 
 
@@ -142,30 +147,30 @@ def test_other_processes_see_what_is_reserved(slots: Slots, url: str, clock: Clo
     ("weight", "spacing", "window"), [(0, 0.0, None), (1, -1.0, None), (1, 0.0, (0, 1.0)), (1, 0.0, (1, 0.0))]
 )
 def test_what_cannot_be_reserved_is_refused(slots: Slots, weight: int, spacing: float, window: Window | None) -> None:
-    with pytest.raises(ValueError, match="none of them can be reserved"):
-        slots.reserve("chat", weight, spacing=spacing, window=window)
+    with pytest.raises(ValueError, match="reserved"):
+        wait(slots, "chat", weight, spacing=spacing, window=window)
 
 
 # ----------------------------------------------------------------------- holds
 
 
 def test_nothing_is_reserved_before_the_end_of_a_hold(slots: Slots, clock: Clock) -> None:
-    slots.reserve("bot", 1, window=PER_SECOND)
+    wait(slots, "bot", 1, window=PER_SECOND)
     slots.hold("bot", 2 * HOUR)
     slots.hold("bot", 5)
     slots.hold("bot", -5)
-    assert slots.reserve("bot", 1, window=PER_SECOND) == 2 * HOUR
+    assert wait(slots, "bot", 1, window=PER_SECOND) == 2 * HOUR
     clock.pass_by(HOUR)
-    assert [slots.reserve("bot", 1, window=PER_SECOND) for _ in range(30)] == [HOUR] * 29 + [HOUR + 1]
+    assert [wait(slots, "bot", 1, window=PER_SECOND) for _ in range(30)] == [HOUR] * 29 + [HOUR + 1]
     clock.pass_by(2 * HOUR)
-    assert slots.reserve("bot", 1, window=PER_SECOND) == 0
+    assert wait(slots, "bot", 1, window=PER_SECOND) == 0
 
 
 def test_a_longer_hold_counts_and_one_of_another_bucket_does_not(slots: Slots) -> None:
     slots.hold("chat", 5)
     slots.hold("chat", 30)
-    assert slots.reserve("chat", 1, spacing=1.0) == 30
-    assert slots.reserve("other", 1, spacing=1.0) == 0
+    assert wait(slots, "chat", 1, spacing=1.0) == 30
+    assert wait(slots, "other", 1, spacing=1.0) == 0
 
 
 # ---------------------------------------------------------------------- clocks
@@ -173,52 +178,92 @@ def test_a_longer_hold_counts_and_one_of_another_bucket_does_not(slots: Slots) -
 
 def test_a_clock_that_is_put_back_keeps_nobody_waiting(slots: Slots, clock: Clock) -> None:
     clock.pass_by(3 * HOUR)
-    assert [slots.reserve("bot", 1, window=(1, 60.0)) for _ in range(3)] == [0, 60, 120]
+    assert [wait(slots, "bot", 1, window=(1, 60.0)) for _ in range(3)] == [0, 60, 120]
     slots.hold("bot", 5)
     slots.hold("chat", 5)
     clock.pass_by(-3 * HOUR)
 
-    assert [slots.reserve("bot", 1, window=(1, 60.0)) for _ in range(3)] == [0, 60, 120]
-    assert slots.reserve("chat", 1, spacing=1.0) == 0
+    assert [wait(slots, "bot", 1, window=(1, 60.0)) for _ in range(3)] == [0, 60, 120]
+    assert wait(slots, "chat", 1, spacing=1.0) == 0
     slots.hold("chat", 5)
-    assert slots.reserve("chat", 1, spacing=1.0) == 5
+    assert wait(slots, "chat", 1, spacing=1.0) == 5
 
 
 def test_a_clock_that_is_put_back_a_little_keeps_the_pace(slots: Slots, clock: Clock) -> None:
-    slots.reserve("chat", 1, spacing=3.0)
+    wait(slots, "chat", 1, spacing=3.0)
     clock.pass_by(-2)
-    assert slots.reserve("chat", 1, spacing=3.0) == 5
+    assert wait(slots, "chat", 1, spacing=3.0) == 5
 
 
 def test_a_queue_of_an_hour_is_no_wrong_clock(slots: Slots, clock: Clock) -> None:
-    waits = [slots.reserve("group", 10, window=(20, 60.0)) for _ in range(130)]
+    waits = [wait(slots, "group", 10, window=(20, 60.0)) for _ in range(130)]
     assert waits == [60.0 * (number // 2) for number in range(130)]
     clock.pass_by(30)
-    assert slots.reserve("group", 10, window=(20, 60.0)) == 65 * 60 - 30
+    assert wait(slots, "group", 10, window=(20, 60.0)) == 65 * 60 - 30
     # Eleven of twenty: the most time that a unit can take.
-    waits = [slots.reserve("albums", 11, window=(20, 60.0)) for _ in range(60)]
+    waits = [wait(slots, "albums", 11, window=(20, 60.0)) for _ in range(60)]
     assert waits == [60.0 * number for number in range(60)]
-    waits = [slots.reserve("chat", 100, spacing=1.0) for _ in range(20)]
+    waits = [wait(slots, "chat", 100, spacing=1.0) for _ in range(20)]
     assert waits == [100.0 * number for number in range(20)]
+
+
+# ------------------------------------------------------------ two limits at once
+
+CHAT, BOT = Limit("chat", 1.0), Limit("bot", window=(2, 60.0))
+
+
+def test_one_moment_is_reserved_in_both_buckets(slots: Slots, clock: Clock) -> None:
+    wait(slots, "bot", 2, window=(2, 60.0))
+    turn = slots.reserve(1, BOT, free=CHAT)
+    assert (turn.reserved, turn.seconds, turn.buckets) == (True, 60, ("chat", "bot"))
+    # It is the moment at which the chat is taken, and not the one at which that was asked for.
+    clock.pass_by(60)
+    assert wait(slots, "chat", 1, spacing=1.0) == 1
+
+
+def test_who_has_to_rest_takes_nothing_from_the_others(slots: Slots, clock: Clock) -> None:
+    slots.hold("chat", 5)
+    turn = slots.reserve(1, BOT, free=CHAT)
+    assert (turn.reserved, turn.seconds) == (False, 5)
+    assert [wait(slots, "bot", 1, window=(2, 60.0)) for _ in range(2)] == [0, 0]
+    clock.pass_by(5)
+    assert slots.reserve(1, BOT, free=CHAT).seconds == 55
+
+
+def test_what_arrives_later_counts_later(slots: Slots, clock: Clock) -> None:
+    turn = slots.reserve(1, BOT, free=CHAT)
+    slots.reserve(1, BOT)
+    late = slots.put_off(turn, 20)
+    assert (late.moment, late.seconds) == (turn.moment + 20, 20)
+    clock.pass_by(10)
+    # The other one leaves its window after a minute, this one 20 seconds after that.
+    assert [wait(slots, "bot", 1, window=(2, 60.0)) for _ in range(2)] == [50, 70]
+    assert wait(slots, "chat", 1, spacing=1.0) == 11
+
+
+def test_a_reservation_that_took_its_time_has_so_much_less_to_wait(database: Database) -> None:
+    moments = [NOW, NOW + timedelta(seconds=0.25)]
+    turn: Turn = Slots(database, lambda: moments.pop(0)).reserve(1, BOT)
+    assert (turn.moment, turn.seconds) == (NOW.timestamp(), -0.25)
 
 
 # ------------------------------------------------------------------ forgetting
 
 
 def test_buckets_that_nobody_uses_are_forgotten(slots: Slots, database: Database, clock: Clock) -> None:
-    slots.reserve("idle", 1, spacing=1.0)
-    slots.reserve("queue", 1, spacing=2 * HOUR)
-    slots.reserve("queue", 1, spacing=2 * HOUR)
+    wait(slots, "idle", 1, spacing=1.0)
+    wait(slots, "queue", 1, spacing=2 * HOUR)
+    wait(slots, "queue", 1, spacing=2 * HOUR)
     slots.hold("held", 2 * HOUR)
     clock.pass_by(HOUR)
-    slots.reserve("used", 1, spacing=1.0)
+    wait(slots, "used", 1, spacing=1.0)
 
     slots.forget(NOW)
     assert buckets(database) == {"idle", "queue", "held", "used"}
     slots.forget(clock.now)
     assert buckets(database) == {"queue", "held", "used"}
-    assert slots.reserve("held", 1) == HOUR
-    assert slots.reserve("queue", 1, spacing=2 * HOUR) == 3 * HOUR
+    assert wait(slots, "held", 1) == HOUR
+    assert wait(slots, "queue", 1, spacing=2 * HOUR) == 3 * HOUR
 
 
 # ------------------------------------------------------------------- processes
@@ -244,9 +289,10 @@ def reserve_many(url: str) -> list[tuple[float, float]]:
     database = Database(url)
     slots = Slots(database, clock)
     _start.wait(60)
-    waits = [slots.reserve("bot", 1, window=PER_SECOND) for _ in range(_EACH)]
+    given = [slots.reserve(1, Limit("bot", window=PER_SECOND)).moment for _ in range(_EACH)]
     database.close()
-    return [(moment.timestamp(), moment.timestamp() + wait) for moment, wait in zip(asked, waits, strict=True)]
+    # The clock is read under the lock, and once more for the answer.
+    return [(moment.timestamp(), at) for moment, at in zip(asked[::2], given, strict=True)]
 
 
 def test_four_processes_share_one_pace_without_gaps(url: str) -> None:
