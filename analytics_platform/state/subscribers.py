@@ -222,13 +222,6 @@ class Subscribers:
             stored = rows.get(subscriber_id, lock=True)
             return None if stored is None or stored.active else rows.store(stored, _resumed(stored))
 
-    def resume_address(self, channel: str, address: str, now: datetime, *, paused_by: str) -> list[Subscriber]:
-        """Write again to every thread of that chat that was paused by that; which ones."""
-        utc(now)
-        with self._rows(write=True) as rows:
-            paused = [one for one in rows.threads(channel, [_spelled(address)]) if not one.active]
-            return [rows.store(one, _resumed(one)) for one in paused if one.paused_by == paused_by]
-
     # ------------------------------------------------------ settings and moves
 
     def configure(self, chats: Sequence[tuple[str, str, str, str]], *, language: str, zone: str, now: datetime) -> None:

@@ -2,11 +2,8 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.parts import State
+from analytics_platform_tests.state import test_processes as processes
 from analytics_platform_tests.state.delivery_worker import DAY, LEASE, wanted
 from analytics_platform_tests.state.test_processes import Process, answer, tell
 from analytics_platform_tests.state.worker import HOST, gone
@@ -31,26 +29,9 @@ def deliveries(database: Database) -> Deliveries:
     return Deliveries(database)
 
 
-@contextmanager
-def started(url: str, *commands: list[str]) -> Iterator[list[Process]]:
-    """The processes, once each has said its first word; whatever happens, none is left running."""
-    words = [sys.executable, "-W", "error", "-m", "analytics_platform_tests.state.delivery_worker"]
-    processes = [
-        subprocess.Popen(
-            [*words, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for command in commands
-    ]
-    try:
-        for process in processes:
-            tell(process, url)
-        for process in processes:
-            assert answer(process) in ("ready", "holding")
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+def started(url: str, *commands: list[str]) -> AbstractContextManager[list[Process]]:
+    """Processes that work on deliveries."""
+    return processes.started(url, *commands, worker="delivery_worker")
 
 
 def at_once(processes: list[Process], what: str) -> list[Any]:

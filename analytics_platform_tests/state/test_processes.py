@@ -31,9 +31,9 @@ ME = Owner("me", HOST, 1)
 
 
 @contextmanager
-def started(url: str, *commands: list[str]) -> Iterator[list[Process]]:
+def started(url: str, *commands: list[str], worker: str = "worker") -> Iterator[list[Process]]:
     """The processes, once each has said its first word; whatever happens, none is left running."""
-    words = [sys.executable, "-W", "error", "-m", "analytics_platform_tests.state.worker"]
+    words = [sys.executable, "-W", "error", "-m", f"analytics_platform_tests.state.{worker}"]
     processes = [
         subprocess.Popen(
             [*words, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -205,17 +205,16 @@ def test_the_first_reason_of_a_pause_stays(subscribers: Subscribers) -> None:
     assert subscribers.resume(99, NOW) is None
 
 
-def test_a_chat_that_comes_back_resumes_what_telegram_paused_and_no_more(subscribers: Subscribers) -> None:
+def test_a_chat_that_is_left_is_paused_in_every_thread_that_was_active(subscribers: Subscribers) -> None:
     made = [add(subscribers, thread=thread) for thread in ("", "45", "46")]
     add(subscribers, "@other")
-    for one, by in zip(made, ("telegram", "person", "telegram"), strict=True):
-        subscribers.pause(one.id, "left", NOW, by=by)
-    subscribers.pause(4, "left", NOW, by="telegram")
+    subscribers.pause(made[1].id, "on holiday", NOW, by="person")
 
-    assert subscribers.resume_address("telegram", "-100123", NOW, paused_by="telegram") == [made[0], made[2]]
-    assert [one.active for one in subscribers.all()] == [True, False, True, False]
-    assert subscribers.resume_address("telegram", "-100123", NOW, paused_by="telegram") == []
-    assert subscribers.resume_address("email", "-100123", NOW, paused_by="person") == []
+    paused = subscribers.pause_address("telegram", "-100123", "blocked", NOW + HOUR, by="telegram")
+    assert [one.id for one in paused] == [made[0].id, made[2].id]
+    assert [one.paused_by for one in subscribers.all()] == ["telegram", "person", "telegram", ""]
+    assert subscribers.pause_address("telegram", "-100123", "blocked", NOW, by="telegram") == []
+    assert subscribers.pause_address("email", "-100123", "blocked", NOW, by="email") == []
 
 
 # --------------------------------------------------------------------- removing
