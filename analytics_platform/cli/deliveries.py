@@ -125,16 +125,18 @@ def resend(
     topic = _named(topic)
     from analytics_platform.defs.deliveries import AGAIN_JOB, chosen
     from analytics_platform.delivery import name
+    from analytics_platform.dispatch import PAUSED
     from analytics_platform.state.parts import State
 
     office = context.office()
     period = _newest(office, topic, period)
     wanted = [one.id for one in chosen(office, topic, period, to, part)]
     if not wanted:
+        paused = any(one.error.startswith(PAUSED) for one in office.ledgers.deliveries.parts(topic, period))
         # Said here: a run that fails for a mistyped word would be told to owners.
         raise JobError(
             f"nothing of {topic} {period}{f' for {to}' if to else ''} is to be sent again"
-            f"{'' if to else ' (who is paused is meant by --to alone)'}; "
+            f"{' (who is paused is meant by --to alone)' if paused and not to else ''}; "
             f"analytics-platform deliveries show {topic} {shlex.quote(period)}"
         )
     config = {"topic": topic, "period": period, "recipient": to, "part": part}
