@@ -1,9 +1,9 @@
-"""The warehouse port: run a query, replace a day of results, load events.
+"""The warehouse port: run a query, replace a day of results, load events, hand them on to another warehouse.
 
 Belongs here: the port and its errors. Does not: any engine's client or SQL.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from analytics_platform.metrics.events import EventTable
 from analytics_platform.metrics.tables import ResultTable
+from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import Query
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class WarehouseError(Exception):
 
 
 class WarehouseBusyError(WarehouseError):
-    """Another process kept the warehouse open for longer than LOCK_TIMEOUT_SECONDS."""
+    """Only waiting helps: another process keeps the file open, or the server does not answer."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,28 @@ class Loaded:
 class Warehouse(Protocol):
     """Where events and results live. Safe to use from several processes and threads at once."""
 
-    def prepare(self) -> None:
-        """Create what is missing: files, tables, columns of metrics new in the catalogue. Idempotent."""
+    @property
+    def engine(self) -> str:
+        """`duckdb` or `clickhouse`."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words that hold no secret: files, or a server and its databases."""
+        ...
+
+    def prepare(self) -> Sequence[str]:
+        """Create what is missing: files, tables, columns of metrics new in the catalogue. Idempotent.
+
+        Returns what was done, a few words each; nothing the second time.
+        """
+        ...
+
+    def check(self) -> Sequence[str]:
+        """What is wrong with the events or the rights to them, one sentence each with its remedy; empty when nothing is.
+
+        Changes nothing.
+        """
         ...
 
     def rows(self, query: Query) -> list[Row]:
@@ -91,4 +112,24 @@ class Warehouse(Protocol):
         A day that occurs in the batches replaces the stored day of that table, or is added to it (`append`).
         An error in the batches propagates and nothing is written. `progress` gets (table, days done, days).
         """
+        ...
+
+    def note_changes(self, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
+        """Look at the events of the local days first..last (both included) and enter in the ledger of loaded days those
+        that are not as they were when last looked at. Returns them.
+
+        Events that come through `load` are entered by it; this finds those that other programs write.
+        """
+        ...
+
+    def event_batches(self, table: EventTable, window: Window) -> "Iterator[pa.RecordBatch]":
+        """The events of a half-open UTC window, with the schema of `events.arrow_schema`, in bounded memory."""
+        ...
+
+    def stored_rows(self, table: ResultTable, day: date) -> "pa.Table":
+        """The rows of that day, with the columns of the table in order; DATE as date32, TIME as naive microseconds."""
+        ...
+
+    def store_day(self, table: ResultTable, day: date, rows: "pa.Table") -> int:
+        """Replace that day by rows that another warehouse computed, as `replace_day` does. Returns their number."""
         ...

@@ -92,7 +92,8 @@ class ClickHouse:
 
     def rows(self, query: Query) -> list[Row]:
         """The answer, its `$name` parameters bound by the server."""
-        text = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_type(query.params[m[1]])}}}", query.sql)
+        own = query.clickhouse or query.sql
+        text = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_type(query.params[m[1]])}}}", own)
         answer = self._client.query(text, parameters={k: _bound(v) for k, v in query.params.items()})
         return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
 
