@@ -12,9 +12,10 @@ from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analytics_platform.availability import Policy, parse_policy
@@ -111,12 +112,16 @@ def _policy(text: str) -> str:
     return text
 
 
-def _duckdb_size(text: str) -> str:
+def _size(text: str) -> str:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
         raise ValueError(f"{text!r} is not a size; write one such as 768MB or 2GB")
     return text
 
 
+_PAIRS = {
+    "gender_labels": "1=male,0=female",
+    "events_mapping": "feed_actions=feed_log,feed_actions.user_id=uid,message_actions=im.messages",
+}
 _Words = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -138,7 +143,36 @@ class Settings(BaseSettings):
         default=0.5, gt=0, le=1, description="share by which a day may differ from the same weekday before a warning"
     )
 
-    duckdb_memory_limit: Annotated[str, AfterValidator(_duckdb_size)] = Field(
+    warehouse_url: SecretStr | None = Field(
+        default=None,
+        description="where events and results live: clickhouse://user:password@host:8123/database, or "
+        "duckdb:///folder; default: two DuckDB files in the home",
+    )
+    events_database: str | None = Field(
+        default=None, description="ClickHouse database of the events, when it is another than the one of WAREHOUSE_URL"
+    )
+    events_mapping: Annotated[dict[str, str], NoDecode] = Field(
+        default={}, description="how tables and columns of the events are called there, ours=theirs, ..."
+    )
+    clickhouse_cluster: str | None = Field(
+        default=None, description="cluster on which result tables are created, replicated"
+    )
+    clickhouse_memory_limit: Annotated[str, AfterValidator(_size)] = Field(
+        default="4GB", description="memory of one statement on ClickHouse"
+    )
+    clickhouse_time_limit_seconds: int = Field(
+        default=900, ge=1, le=86_400, description="after which ClickHouse ends a statement"
+    )
+    clickhouse_connect_seconds: float = Field(
+        default=10, gt=0, le=300, description="how long to wait for a connection to ClickHouse"
+    )
+    facts_keep_days: int = Field(
+        default=0, ge=0, description="after which ClickHouse drops rows of facts/user_day and facts/post_day; 0: never"
+    )
+    late_data_days: int = Field(
+        default=30, ge=0, le=400, description="how many past days are watched for events that come late; 0: none"
+    )
+    duckdb_memory_limit: Annotated[str, AfterValidator(_size)] = Field(
         default="768MB", description="memory of the embedded engine; beyond it, it spills to the home folder"
     )
     duckdb_threads: int = Field(default=0, ge=0, le=256, description="threads of the embedded engine; 0: one per core")
@@ -216,14 +250,14 @@ class Settings(BaseSettings):
         default=None, description="public address of the page behind the link in mails, such as https://example.org"
     )
 
-    @field_validator("gender_labels", mode="before")
+    @field_validator("gender_labels", "events_mapping", mode="before")
     @classmethod
-    def _labels(cls, value: object) -> object:
+    def _labels(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         if any(not (code.strip() and sign and label.strip()) for code, sign, label in pairs):
-            raise ValueError("write code=label pairs, such as 1=male,0=female")
+            raise ValueError(f"write pairs, such as {_PAIRS[info.field_name or '']}")
         return {code.strip(): label.strip() for code, _, label in pairs}
 
     @field_validator("delivery_channel", mode="before")
@@ -252,6 +286,9 @@ class Settings(BaseSettings):
         "telegram_api_url",
         "unsubscribe_url",
         "state_url",
+        "warehouse_url",
+        "events_database",
+        "clickhouse_cluster",
         "smtp_host",
         "smtp_user",
         "smtp_password",
@@ -283,9 +320,10 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: tokens, passwords, addresses that hold one."""
+        """What must never be shown: tokens, passwords, addresses that hold one, and the passwords in them."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+        shown = [v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value()]
+        return (*shown, *(word for value in shown for word in passwords(value)))
 
     @property
     def gates(self) -> Mapping[str, Policy]:
@@ -306,6 +344,15 @@ class Settings(BaseSettings):
         if self.delivery_channel == "auto":
             return bool(self.telegram_bot_token or (self.smtp_host and self.smtp_from))
         return self.delivery_channel == "subscribers"
+
+
+def passwords(address: str) -> tuple[str, ...]:
+    """The password of an address (`scheme://user:password@host`), as written and as meant; none where there is none."""
+    try:
+        found = urlsplit(address).password
+    except ValueError:  # no address at all
+        found = None
+    return (found, unquote(found)) if found else ()
 
 
 def home_folder(chosen: Path | None = None) -> Home:

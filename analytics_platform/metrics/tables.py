@@ -6,10 +6,14 @@ Belongs here: shapes that writers, readers and warehouses share. Does not: DDL o
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from analytics_platform.metrics.catalog import METRICS, Metric, Ratio, user_day_metrics
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, attributes
 from analytics_platform.metrics.events import Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Type(StrEnum):
@@ -124,3 +128,20 @@ APP_DAILY = ResultTable(
 
 # Of the catalogue as it is delivered.
 STANDARD_TABLES = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY)
+
+
+def result_schema(table: ResultTable) -> "pa.Schema":
+    """The table's columns as Arrow carries them between warehouses, in order; times are naive microseconds, UTC."""
+    import pyarrow as pa
+
+    types = {
+        Type.DATE: pa.date32(),
+        Type.USER: pa.uint32(),
+        Type.SMALL: pa.int16(),
+        Type.COUNT: pa.int32(),
+        Type.TOTAL: pa.int64(),
+        Type.SHARE: pa.float64(),
+        Type.TEXT: pa.string(),
+        Type.TIME: pa.timestamp("us"),
+    }
+    return pa.schema([(name, types[kind]) for name, kind in table.columns])

@@ -4,6 +4,7 @@ Belongs here: the port and its errors. Does not: any engine's client or SQL.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, object]
 
+# On whose behalf statements run, as a server's log of queries shows it: `<run>/<asset>`, or the verb.
+origin: ContextVar[str] = ContextVar("origin", default="analytics-platform")
+
 
 class WarehouseError(Exception):
     """The warehouse cannot do it. The message says in one sentence what and what to do; it holds no secret."""
@@ -26,6 +30,15 @@ class WarehouseError(Exception):
 
 class WarehouseBusyError(WarehouseError):
     """Only waiting helps: another process keeps the file open, or the server does not answer."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What is not as the platform needs it, and the remedy; not `fatal`: it works, and something will read `unknown`."""
+
+    what: str
+    remedy: str
+    fatal: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,11 +78,8 @@ class Warehouse(Protocol):
         """
         ...
 
-    def check(self) -> Sequence[str]:
-        """What is wrong with the events or the rights to them, one sentence each with its remedy; empty when nothing is.
-
-        Changes nothing.
-        """
+    def check(self) -> Sequence[Complaint]:
+        """What is wrong with the events or the rights to them; empty when nothing is. Changes nothing."""
         ...
 
     def rows(self, query: Query) -> list[Row]:

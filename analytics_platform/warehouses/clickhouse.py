@@ -1,0 +1,379 @@
+"""ClickHouse as the warehouse: results in one database, events there or wherever other programs keep them.
+
+Belongs here: the port on a server: what a statement reads, how a day is replaced, the ledgers. Does not: the connection
+(`clickhouse_client.py`), DDL (`clickhouse_schema.py`), other programs' events (`clickhouse_events.py`), loading
+(`clickhouse_load.py`).
+
+There are no transactions. A day is computed into a table of its own and then moved in as a partition, which readers see
+whole or not at all. The ledger is told before that the day is on its way (computed, but not current) and after that it
+is there: killed between any two steps, a day is old, new, or to be computed again, and never new but called old.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from analytics_platform.metrics import lineage
+from analytics_platform.metrics.events import EventTable, arrow_schema
+from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable, result_schema
+from analytics_platform.metrics.windows import Window
+from analytics_platform.queries import Query, compose
+from analytics_platform.warehouses import clickhouse_load, clickhouse_watch
+from analytics_platform.warehouses import clickhouse_schema as schema
+from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseError
+from analytics_platform.warehouses.clickhouse_client import Server
+from analytics_platform.warehouses.clickhouse_events import EventSource, bare, reading, selection
+from analytics_platform.warehouses.clickhouse_text import plain, quoted, statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What the ledger says of a day while its rows are being exchanged: computed under no settings anybody has.
+_ON_ITS_WAY = "\x00on its way"
+_ABANDONED_HOURS = 48
+
+
+@dataclass
+class ClickHouseWarehouse:
+    """Results in `layout.database` of `server`; events where `sources` (by our name) says.
+
+    `basis` names the settings that results depend on (time zone, labels): days computed under another are not current.
+    """
+
+    server: Server
+    layout: schema.Layout
+    sources: Mapping[str, EventSource]
+    basis: str = ""
+    result_tables: tuple[ResultTable, ...] = STANDARD_TABLES
+    _places: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+
+    # ---------------------------------------------------------------- port
+
+    @property
+    def engine(self) -> str:
+        """See the port."""
+        return "clickhouse"
+
+    @property
+    def place(self) -> str:
+        """See the port."""
+        elsewhere = [str(s) for s in self.sources.values() if not s.own]
+        events = f", events in {', '.join(elsewhere)}" if elsewhere else ""
+        return f"ClickHouse at {self.server.address}, database {self.layout.database}{events}"
+
+    def prepare(self) -> Sequence[str]:
+        """See the port. Reads first: a prepared database needs no rights to change tables."""
+        with self._turn:
+            if self._places:
+                return ()
+            done: list[str] = []
+            have = self._columns({(self.layout.database, name) for name in self._ours()})
+            for name, wanted, create in self._wanted():
+                found = have.get((self.layout.database, name), {})
+                if not found:
+                    if not done:
+                        self._ensure_database()
+                    self.server.command(create, name=f"create_{name}")
+                    done.append(f"table {name} created")
+                for column, kind in wanted.items() if found else ():
+                    if column not in found:
+                        text = schema.add_column(self.layout, name, column, kind)
+                        self.server.command(text, name=f"alter_{name}")
+                        done.append(f"column {name}.{column} added")
+                    elif bare(found[column])[0] != bare(kind.partition(" DEFAULT ")[0])[0]:
+                        raise WarehouseError(
+                            f"{self.layout.database}.{name}.{column} is {found[column]}, {kind} is needed: name another "
+                            "database in WAREHOUSE_URL, or drop that table and compute its days again"
+                        )
+            done += self._keep_ttl()
+            self._drop_abandoned()
+            self._find_places()
+            return done
+
+    def check(self) -> Sequence[Complaint]:
+        """See the port."""
+        complaints: list[Complaint] = []
+        types = self._columns({(s.database, s.name) for s in self.sources.values()})
+        for source in self.sources.values():
+            if source.own and (source.database, source.name) not in types:
+                continue  # `prepare` makes it
+            found = reading(source, types.get((source.database, source.name), {}))
+            complaints += found.complaints
+            if not any(c.fatal for c in found.complaints):
+                text = f"SELECT * FROM {selection(source, found.columns)} LIMIT 0"
+                try:
+                    self.server.rows(text, name=f"check_{source.table.name}")
+                except WarehouseError as error:
+                    remedy = f"GRANT SELECT ON {source} TO {self.server.address.user}"
+                    complaints.append(Complaint(str(error), remedy))
+        return complaints
+
+    def rows(self, query: Query) -> list[Row]:
+        """See the port."""
+        text, params = self._statement(query)
+        return [{k: plain(v) for k, v in row.items()} for row in self.server.rows(text, params, name=query.name)]
+
+    def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
+        """See the port."""
+        return self._days(compose("computed_days", {"table_name": table.name, "first_day": first, "last_day": last}))
+
+    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
+        """See the port."""
+        rows = self.rows(compose("computed_at", {"table_name": table.name, "first_day": first, "last_day": last}))
+        return {
+            day: moment
+            for row in rows
+            if isinstance(day := row["event_date"], date) and isinstance(moment := row["computed_at"], datetime)
+        }
+
+    def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
+        """See the port."""
+        return self._days(lineage.current_days(table.name, first, last, self.basis))
+
+    def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
+        """See the port. `also` is added first, in a statement of its own."""
+        moment = self.now()
+        columns = ", ".join(quoted(name) for name, _ in table.columns)
+        with self._staged(table.name) as staged:
+            self._insert(f"{staged} ({columns})", columns, query)
+            if also:
+                self._insert(f"{self._place(f'results.{table.name}')} ({columns})", columns, also)
+            return self._exchange(table, day, staged, moment)
+
+    def load(
+        self,
+        loads: Sequence[EventLoad],
+        zone: ZoneInfo,
+        *,
+        append: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[Loaded]:
+        """See the port. Each day (UTC) of a table is exchanged at once; the tables and days follow one another."""
+        for events in loads:
+            source = self.sources[events.table.name]
+            if not source.own:
+                raise WarehouseError(
+                    f"{events.table.name} is {source}, which other programs write: events are loaded only into tables of "
+                    "our own (no EVENTS_DATABASE, no EVENTS_MAPPING for it)"
+                )
+        self.prepare()
+        return clickhouse_load.load(self, loads, zone, append=append, progress=progress)
+
+    def note_changes(self, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
+        """See the port. Counts events by day; where EVENTS_MAPPING names `inserted_at`, its latest moment counts too."""
+        if first > last:
+            return ()
+        return clickhouse_watch.note_changes(self, first, last, zone)
+
+    def event_batches(self, table: EventTable, window: Window) -> "Iterator[pa.RecordBatch]":
+        """See the port."""
+        wanted = arrow_schema(table)
+        listed = ", ".join(
+            f"toDateTime64(time, 6, 'UTC') AS {quoted(n)}" if n == "time" else quoted(n) for n in wanted.names
+        )
+        text = f"SELECT {listed} FROM (SELECT * FROM events.{table.name} WHERE time >= $start AND time < $end)"
+        asked = Query(f"read_{table.name}", text, {"start": window.start, "end": window.end})
+        for batch in self.server.batches(*self._statement(asked), name=asked.name):
+            if batch.num_rows:
+                yield batch.cast(wanted)
+
+    def stored_rows(self, table: ResultTable, day: date) -> "pa.Table":
+        """See the port."""
+        wanted = result_schema(table)
+        listed = ", ".join(quoted(n) for n in wanted.names)
+        text = f"SELECT {listed} FROM results.{table.name} WHERE event_date = $day"
+        asked = Query(f"read_{table.name}", text, {"day": day})
+        return self.server.table(*self._statement(asked), name=asked.name).cast(wanted)
+
+    def store_day(self, table: ResultTable, day: date, rows: "pa.Table") -> int:
+        """See the port."""
+        moment = self.now()
+        with self._staged(table.name) as staged:
+            if rows.num_rows:
+                self.server.insert(self.layout.database, unquoted(staged), rows, name=f"store_{table.name}")
+            return self._exchange(table, day, staged, moment)
+
+    # --------------------------------------------------- what its parts use
+
+    def now(self) -> datetime:
+        """The server's clock, naive UTC to the microsecond: ledgers of one server compare with themselves."""
+        [row] = self.server.rows("SELECT now64(6, 'UTC') AS moment", name="now")
+        moment = plain(row["moment"])
+        if not isinstance(moment, datetime):
+            raise WarehouseError(f"ClickHouse at {self.server.address} does not tell the time: {moment!r}")
+        return moment
+
+    def ledger(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add rows to a ledger in one insert; the newest of a key counts."""
+        import pyarrow as pa
+
+        if rows:
+            made = pa.Table.from_pylist([dict(r) for r in rows])
+            self.server.insert(self.layout.database, table, made, name=f"ledger_{table}")
+
+    def events_place(self, name: str) -> str:
+        """An event table, for statements. Raises WarehouseError when it cannot be read."""
+        return self._statement(Query(f"watch_{name}", f"events.{name}"))[0]
+
+    @contextmanager
+    def staged_for(self, name: str) -> Iterator[str]:
+        """A table of the shape and key of our table `name`, gone at the end; its quoted name with the database."""
+        with self._staged(name) as staged:
+            yield staged
+
+    # ------------------------------------------------------------ internals
+
+    def _insert(self, target: str, columns: str, query: Query) -> None:
+        text, params = self._statement(query)
+        self.server.command(f"INSERT INTO {target} SELECT {columns} FROM ({text})", params, name=query.name)
+
+    def _exchange(self, table: ResultTable, day: date, staged: str, moment: datetime) -> int:
+        """Move the staged rows in as that day's partition, and keep the ledger true at every step."""
+        text = f"SELECT count() AS rows, countIf(event_date <> {{day:Date}}) AS strange FROM {staged}"
+        [counted] = self.server.rows(text, {"day": day}, name=f"count_{table.name}")
+        rows, strange = counted["rows"], counted["strange"]
+        if not isinstance(rows, int) or strange:
+            raise WarehouseError(f"{table.name} of {day}: {strange} of {rows} rows are of another day")
+        entry = {"table_name": table.name, "event_date": day, "rows": rows, "computed_at": moment}
+        if day in self.computed_days(table, day, day):
+            self.ledger(schema.COMPUTED, [{**entry, "basis": _ON_ITS_WAY}])
+        target = self._place(f"results.{table.name}")
+        # An empty source is refused: it might be a mistake. Here it is a day without events.
+        exchange = f"REPLACE PARTITION '{day}' FROM {staged}" if rows else f"DROP PARTITION '{day}'"
+        self.server.command(f"ALTER TABLE {target} {exchange}", name=f"replace_{table.name}")
+        self.ledger(schema.COMPUTED, [{**entry, "basis": self.basis}])
+        return rows
+
+    @contextmanager
+    def _staged(self, name: str) -> Iterator[str]:
+        self.prepare()
+        staged = f"{schema.STAGED}{name}_{uuid4().hex[:16]}"
+        [found] = self.server.rows(
+            "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+            {"database": self.layout.database, "name": name},
+            name="engine",
+        )
+        self.server.command(
+            schema.create_staging(self.layout, name, staged, str(found["engine_full"])), name=f"stage_{name}"
+        )
+        place = f"{quoted(self.layout.database)}.{quoted(staged)}"
+        try:
+            yield place
+        except BaseException:
+            # The error at hand is the one to tell; what stays behind is dropped by a later `prepare`.
+            with suppress(WarehouseError):
+                self.server.command(f"DROP TABLE IF EXISTS {place}", name=f"unstage_{name}")
+            raise
+        self.server.command(f"DROP TABLE IF EXISTS {place}", name=f"unstage_{name}")
+
+    def _statement(self, query: Query) -> tuple[str, dict[str, object]]:
+        self.prepare()
+        try:
+            return statement(query, self._places)
+        except KeyError as error:
+            complaints = [c for c in self.check() if c.fatal]
+            self._places.clear()  # somebody may mend it while this process lives
+            said = "; ".join(f"{c.what} -> {c.remedy}" for c in complaints) or f"there is no table {error}"
+            raise WarehouseError(f"query {query.name}: {said}") from None
+
+    def _place(self, name: str) -> str:
+        self.prepare()
+        return self._places[name]
+
+    def _days(self, query: Query) -> Collection[date]:
+        return {day for row in self.rows(query) if isinstance(day := row["event_date"], date)}
+
+    def _ours(self) -> list[str]:
+        return [name for name, _, _ in self._wanted()]
+
+    def _wanted(self) -> Iterator[tuple[str, Mapping[str, str], str]]:
+        """Tables of ours: name, columns, the statement that makes it."""
+        for name, columns in schema.wanted(self.result_tables).items():
+            yield name, columns, schema.create_results(self.layout, name, columns)
+        for source in self.sources.values():
+            if source.own:
+                made = schema.create_events(self.layout, source.table)
+                yield source.name, schema.event_columns(source.table), made
+
+    def _columns(self, tables: Collection[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+        """Columns and types by database and table, of those that this user sees."""
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        rows = self.server.rows(
+            "SELECT database, table, name, type FROM system.columns "
+            "WHERE database IN {databases:Array(String)} AND table IN {tables:Array(String)} "
+            "AND default_kind NOT IN ('EPHEMERAL') ORDER BY database, table, position",
+            {"databases": sorted({d for d, _ in tables}), "tables": sorted({t for _, t in tables})},
+            name="columns",
+        )
+        for row in rows:
+            key = (str(row["database"]), str(row["table"]))
+            if key in tables:
+                found.setdefault(key, {})[str(row["name"])] = str(row["type"])
+        return found
+
+    def _find_places(self) -> None:
+        database = quoted(self.layout.database)
+        places = {f"results.{t.name}": f"{database}.{quoted(t.name)}" for t in self.result_tables}
+        for ledger, prefix in ((schema.COMPUTED, "results"), (schema.LOADED, "events")):
+            places[f"{prefix}.{ledger}"] = f"(SELECT * FROM {database}.{quoted(ledger)} FINAL)"
+        types = self._columns({(s.database, s.name) for s in self.sources.values()})
+        for name, source in self.sources.items():
+            found = reading(source, types.get((source.database, source.name), {}))
+            if source.own:
+                places[f"events.{name}"] = source.place
+            elif not any(c.fatal for c in found.complaints):
+                places[f"events.{name}"] = selection(source, found.columns)
+        self._places.update(places)
+
+    def _ensure_database(self) -> None:
+        found = self.server.rows(
+            "SELECT name FROM system.databases WHERE name = {name:String}",
+            {"name": self.layout.database},
+            name="databases",
+        )
+        if not found:
+            text = f"CREATE DATABASE IF NOT EXISTS {quoted(self.layout.database)}{self.layout.everywhere}"
+            self.server.command(text, name="create_database")
+
+    def _keep_ttl(self) -> Iterator[str]:
+        """Bring TTLs to FACTS_KEEP_DAYS."""
+        rows = self.server.rows(
+            "SELECT name, engine_full FROM system.tables WHERE database = {database:String}",
+            {"database": self.layout.database},
+            name="engines",
+        )
+        have = {str(row["name"]): str(row["engine_full"]) for row in rows}
+        for name in schema.wanted(self.result_tables):
+            wanted = self.layout.ttl(name)
+            has = " TTL " in have.get(name, "")
+            if (wanted and f" TTL {wanted}" not in have.get(name, "")) or (has and not wanted):
+                self.server.command(schema.set_ttl(self.layout, name), name=f"alter_{name}")
+                yield f"{name}: rows are kept {f'{self.layout.keep_days} days' if wanted else 'for ever'}"
+
+    def _drop_abandoned(self) -> None:
+        """Tables that a killed process left: older than any statement may take."""
+        hours = timedelta(seconds=self.server.limits.time_seconds) / timedelta(hours=1)
+        rows = self.server.rows(
+            "SELECT name FROM system.tables WHERE database = {database:String} AND startsWith(name, {prefix:String}) "
+            "AND metadata_modification_time < now() - toIntervalHour({hours:UInt32})",
+            {
+                "database": self.layout.database,
+                "prefix": schema.STAGED,
+                "hours": int(max(_ABANDONED_HOURS, 2 * hours)),
+            },
+            name="abandoned",
+        )
+        for row in rows:
+            place = f"{quoted(self.layout.database)}.{quoted(str(row['name']))}"
+            self.server.command(f"DROP TABLE IF EXISTS {place}", name="drop_abandoned")
+
+
+def unquoted(place: str) -> str:
+    """The table's name of a quoted `database.table` made here."""
+    return place.rpartition(".")[2].strip("`")

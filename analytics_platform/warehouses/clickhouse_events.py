@@ -1,0 +1,213 @@
+"""Events as other programs keep them in ClickHouse: their databases, tables, columns and types, read as ours.
+
+Belongs here: EVENTS_MAPPING, the expression for each column, what does not fit. Does not: asking the server for its
+schema (`clickhouse.py`), tables of our own (`clickhouse_schema.py`).
+
+Every column becomes what the statements expect: ids UInt32, texts never NULL or empty, small numbers possibly NULL, and
+time as it is, because a converted one would keep the server from using its key. Nothing is cut silently: an id that does
+not fit stops the statement.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from analytics_platform.metrics.events import EVENT_TABLES, UNKNOWN, Column, EventTable, Kind
+from analytics_platform.warehouses.base import Complaint
+from analytics_platform.warehouses.clickhouse_text import literal, quoted
+
+INSERTED_AT = "inserted_at"
+_WRAPPED = re.compile(r"^(LowCardinality|Nullable)\((.*)\)$")
+_INTEGER = re.compile(r"^U?Int(8|16|32|64|128|256)$")
+_NUMBER = re.compile(r"^(U?Int(8|16|32|64|128|256)|Decimal.*|Float(32|64)|Bool)$")
+_COMPOSED = ("Array", "Map", "Tuple", "Nested", "JSON", "Object", "AggregateFunction", "Variant", "Dynamic")
+_FITTING = {Kind.INT8: ("Int8",), Kind.INT16: ("Int8", "UInt8", "Int16")}
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class EventSource:
+    """Where an event table really is. `columns`: ours to theirs, where they are named in EVENTS_MAPPING.
+
+    `inserted_at`: their column with the moment at which a row was written, if named. `own`: we create and load it.
+    """
+
+    table: EventTable
+    database: str
+    name: str
+    columns: Mapping[str, str]
+    inserted_at: str | None
+    own: bool
+
+    @property
+    def place(self) -> str:
+        """For statements."""
+        return f"{quoted(self.database)}.{quoted(self.name)}"
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the columns of a source are read: an expression each, and what does not fit."""
+
+    columns: Mapping[str, str]
+    complaints: tuple[Complaint, ...]
+
+
+def sources(mapping: Mapping[str, str], events_database: str | None, database: str) -> dict[str, EventSource]:
+    """The sources by our name. `mapping`: table, or table.column, to theirs; a table of theirs may name its database.
+
+    Tables in the results' database that are not mapped are our own. Raises ValueError naming an entry that means nothing.
+    """
+    known = {t.name: t for t in EVENT_TABLES}
+    allowed = [*known, *(f"{t.name}.{c}" for t in EVENT_TABLES for c in (*(c.name for c in t.columns), INSERTED_AT))]
+    for entry in mapping:
+        if entry not in allowed:
+            near = get_close_matches(entry, allowed, n=1)
+            meant = f"; {near[0]!r} is meant?" if near else f"; tables are {', '.join(known)}"
+            raise ValueError(f"there is no {entry!r} to be mapped{meant}")
+    found = {}
+    for name, table in known.items():
+        theirs = mapping.get(name, name)
+        base, _, rest = theirs.rpartition(".")
+        columns = {c.name: mapping[f"{name}.{c.name}"] for c in table.columns if f"{name}.{c.name}" in mapping}
+        inserted = mapping.get(f"{name}.{INSERTED_AT}")
+        home = base or events_database or database
+        own = home == database and rest == name and not columns and inserted is None
+        found[name] = EventSource(table, home, rest, columns, inserted, own)
+    return found
+
+
+def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
+    """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no such table)."""
+    if not theirs:
+        name = f"{source.table.name}=DATABASE.TABLE"
+        remedy = f"set EVENTS_DATABASE or EVENTS_MAPPING={name}; if it is there: GRANT SELECT ON {source} TO the user"
+        return Reading({}, (Complaint(f"{source.table.name}: there is no table {source} for this user", remedy),))
+    columns: dict[str, str] = {}
+    complaints: list[Complaint] = []
+    for column in source.table.columns:
+        name = _named(source, column, theirs)
+        if name in theirs:
+            expression = _expression(column, name, theirs[name])
+            if expression is None:
+                complaints.append(_misfit(source, column, name, theirs[name]))
+            else:
+                columns[column.name] = expression
+        elif column.required or column.name in source.columns:
+            complaints.append(_missing(source, column, name, theirs))
+        else:
+            columns[column.name] = _absent(column)
+            what = f"{source} has no column {column.name}: it reads {UNKNOWN}"
+            remedy = f"EVENTS_MAPPING={source.table.name}.{column.name}=COLUMN if it has another name there"
+            complaints.append(Complaint(what, remedy, fatal=False))
+    if source.inserted_at is not None and source.inserted_at not in theirs:
+        entry = f"{source.table.name}.{INSERTED_AT}"
+        complaints.append(
+            Complaint(f"{source} has no column {source.inserted_at}", f"correct {entry} in EVENTS_MAPPING")
+        )
+    return Reading(columns, tuple(complaints))
+
+
+def selection(source: EventSource, columns: Mapping[str, str]) -> str:
+    """The source as a table of ours, for statements."""
+    listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+    return f"(SELECT {listed} FROM {source.place})"
+
+
+def bare(kind: str) -> tuple[str, bool]:
+    """A type without LowCardinality and Nullable, and whether it may be NULL."""
+    nullable = False
+    while wrapped := _WRAPPED.match(kind):
+        nullable = nullable or wrapped[1] == "Nullable"
+        kind = wrapped[2]
+    return kind, nullable
+
+
+def _named(source: EventSource, column: Column, theirs: Iterable[str]) -> str:
+    if column.name in source.columns:
+        return source.columns[column.name]
+    spellings = (column.name, *column.aliases)
+    return next((name for name in spellings if name in theirs), column.name)
+
+
+def _absent(column: Column) -> str:
+    return literal(UNKNOWN) if column.kind is Kind.TEXT else f"CAST(NULL AS Nullable({column.kind.value.capitalize()}))"
+
+
+def _expression(column: Column, name: str, kind: str) -> str | None:
+    """Their column as ours; None when its type cannot be read so."""
+    base, nullable = bare(kind)
+    it = quoted(name)
+    if base.startswith(_COMPOSED):
+        return None
+    match column.kind:
+        case Kind.TIME:
+            return it if base.startswith("DateTime") else None
+        case Kind.UINT32:
+            return _identifier(column, it, base, nullable=nullable)
+        case Kind.TEXT:
+            return _text(column, it, kind, base, nullable=nullable)
+        case _:
+            return _small(column, it, base)
+
+
+def _identifier(column: Column, it: str, base: str, *, nullable: bool) -> str | None:
+    if not _INTEGER.match(base):
+        return None
+    value = f"assumeNotNull({it})" if nullable else it
+    if base != "UInt32":
+        value = f"accurateCast({value}, 'UInt32')"
+    if nullable:
+        value = f"toUInt32({value} + throwIf(isNull({it}), {literal(f'{column.name} is NULL in an event')}))"
+    return value
+
+
+def _text(column: Column, it: str, kind: str, base: str, *, nullable: bool) -> str:
+    if base.startswith("FixedString"):
+        it = f"toStringCutToZero({it})"
+    elif base != "String":
+        it = f"toString({it})"
+    if column.required:
+        return f"coalesce({it}, {literal(UNKNOWN)})" if nullable else it
+    if kind == "LowCardinality(String)":  # stays what it is: grouping by the dictionary's keys is cheaper
+        return f"if({it} = '', CAST({literal(UNKNOWN)} AS LowCardinality(String)), {it})"
+    return f"coalesce(nullIf({it}, ''), {literal(UNKNOWN)})"
+
+
+def _small(column: Column, it: str, base: str) -> str | None:
+    target = column.kind.value.capitalize()
+    if base in _FITTING[column.kind]:
+        return it
+    if base.startswith("Enum"):
+        return f"accurateCastOrNull(CAST({it} AS Int16), '{target}')"
+    if base == "String":
+        return f"to{target}OrNull({it})"
+    if base.startswith("FixedString"):
+        return f"to{target}OrNull(toStringCutToZero({it}))"
+    return f"accurateCastOrNull({it}, '{target}')" if _NUMBER.match(base) else None
+
+
+def _misfit(source: EventSource, column: Column, name: str, kind: str) -> Complaint:
+    wanted = {
+        Kind.TIME: "DateTime or DateTime64",
+        Kind.UINT32: "a whole number",
+        Kind.TEXT: "a text or a number",
+    }.get(column.kind, "a number or a text with one")
+    entry = f"{source.table.name}.{column.name}"
+    remedy = f"map another column: EVENTS_MAPPING={entry}=COLUMN, or a view: EVENTS_MAPPING={source.table.name}=VIEW"
+    return Complaint(f"{source}.{name} is {kind}, {entry} needs {wanted}", remedy)
+
+
+def _missing(source: EventSource, column: Column, name: str, theirs: Mapping[str, str]) -> Complaint:
+    have = ", ".join(list(theirs)[:_SHOWN]) + (", ..." if len(theirs) > _SHOWN else "")
+    entry = f"{source.table.name}.{column.name}"
+    near = _nearest(name, list(theirs))
+    return Complaint(f"{source} has no column {name} (it has {have})", f"EVENTS_MAPPING={entry}={near or 'COLUMN'}")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    return next(iter(get_close_matches(name, names, n=1)), "")

@@ -1,0 +1,163 @@
+"""What our tables look like in ClickHouse, and the statements that bring a database there.
+
+Belongs here: types, engines, keys, TTL, what is missing. Does not: sending anything, tables of other programs
+(`clickhouse_events.py`).
+
+Results are partitioned by day, so that a day is replaced by moving a partition. On a cluster they are replicated, not
+sharded: every replica holds all of them, and they are a fraction of the events.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from analytics_platform.metrics.events import EventTable, Kind
+from analytics_platform.metrics.tables import ResultTable, Type
+from analytics_platform.warehouses.clickhouse_text import TIME, literal, quoted
+
+# Days on which a table was written, and days of events as they were last looked at. The newest row of a key counts.
+COMPUTED, LOADED = "computed_days", "loaded_days"
+STAGED = "staged_"
+# Only these two are as long as the events' users and posts; the others are small, and first_seen is a memory.
+_EXPIRING = ("user_day", "post_day")
+
+_RESULTS = {
+    Type.DATE: "Date",
+    Type.USER: "UInt32",
+    Type.SMALL: "Nullable(Int16)",
+    Type.COUNT: "Int32",
+    Type.TOTAL: "Int64",
+    Type.SHARE: "Nullable(Float64)",
+    Type.TEXT: "LowCardinality(String)",
+    Type.TIME: f"Nullable({TIME})",
+}
+_EVENTS = {Kind.UINT32: "UInt32", Kind.TEXT: "LowCardinality(String)", Kind.TIME: TIME}
+_OPTIONAL = {Kind.INT8: "Nullable(Int8)", Kind.INT16: "Nullable(Int16)", Kind.TEXT: "LowCardinality(String)"}
+_VERSION = "UInt64 DEFAULT toUnixTimestamp64Micro(now64(6))"
+_LEDGERS: Mapping[str, Mapping[str, str]] = {
+    COMPUTED: {
+        "table_name": "LowCardinality(String)",
+        "event_date": "Date",
+        "rows": "Int64",
+        "computed_at": TIME,
+        "basis": "String",
+        "version": _VERSION,
+    },
+    LOADED: {
+        "table_name": "LowCardinality(String)",
+        "event_date": "Date",
+        "rows": "Int64",
+        "loaded_at": TIME,
+        "newest": f"Nullable({TIME})",
+        "version": _VERSION,
+    },
+}
+# Sorted as they are read: facts by user or post within the day, small tables by what names a row.
+_ORDER = {
+    "user_day": "(event_date, user_id)",
+    "post_day": "(event_date, post_id)",
+    "first_seen": "(event_date, kind, id)",
+    "daily_slices": "(event_date, dimension, dimension_value)",
+    "app_daily": "(event_date, service, dimension, dimension_value)",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where results live and how: `cluster` makes them replicated; facts are kept `keep_days` days, 0 for ever."""
+
+    database: str
+    cluster: str | None = None
+    keep_days: int = 0
+
+    @property
+    def everywhere(self) -> str:
+        """What DDL says to reach every node."""
+        return f" ON CLUSTER {quoted(self.cluster)}" if self.cluster else ""
+
+    def engine(self, name: str, *arguments: str) -> str:
+        """A MergeTree of that kind, replicated on a cluster.
+
+        Shard and replica together name the copy, so that every node of every shard holds the whole table.
+        """
+        if not self.cluster:
+            return f"{name}({', '.join(arguments)})"
+        path = literal("/clickhouse/tables/analytics_platform/{database}/{table}")
+        return f"Replicated{name}({', '.join((path, literal('{shard}-{replica}'), *arguments))})"
+
+    def ttl(self, table: str) -> str:
+        """The expression after which rows of a table go, or nothing."""
+        if not self.keep_days:
+            return ""
+        if table in _EXPIRING:
+            return f"event_date + toIntervalDay({self.keep_days})"
+        if table == COMPUTED:  # a day that is gone is not computed
+            names = ", ".join(literal(name) for name in _EXPIRING)
+            return f"event_date + toIntervalDay({self.keep_days}) WHERE table_name IN ({names})"
+        return ""
+
+
+def result_columns(table: ResultTable) -> dict[str, str]:
+    """Columns and types of a result table."""
+    return {name: _RESULTS[kind] for name, kind in table.columns}
+
+
+def event_columns(table: EventTable) -> dict[str, str]:
+    """Columns and types of an event table of our own."""
+    return {c.name: (_EVENTS if c.required else _OPTIONAL)[c.kind] for c in table.columns}
+
+
+def wanted(tables: Iterable[ResultTable]) -> dict[str, Mapping[str, str]]:
+    """Every table of ours that holds results: columns and types by name."""
+    return {**{t.name: result_columns(t) for t in tables}, **_LEDGERS}
+
+
+def create_results(layout: Layout, name: str, columns: Mapping[str, str]) -> str:
+    """The statement that makes a result table or ledger."""
+    ledger = name in _LEDGERS
+    engine = layout.engine("ReplacingMergeTree", "version") if ledger else layout.engine("MergeTree")
+    order = "(table_name, event_date)" if ledger else _ORDER.get(name, "event_date")
+    partition = "" if ledger else " PARTITION BY event_date"
+    ttl = f" TTL {layout.ttl(name)}" if layout.ttl(name) else ""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {quoted(layout.database)}.{quoted(name)}{layout.everywhere} ({_body(columns)}) "
+        f"ENGINE = {engine}{partition} ORDER BY {order}{ttl}"
+    )
+
+
+def create_events(layout: Layout, table: EventTable) -> str:
+    """The statement that makes an event table of our own: a partition a day (UTC), so that a load replaces days."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {quoted(layout.database)}.{quoted(table.name)}{layout.everywhere} "
+        f"({_body(event_columns(table))}) ENGINE = {layout.engine('MergeTree')} "
+        "PARTITION BY toDate(time) ORDER BY (toStartOfHour(time), user_id)"
+    )
+
+
+def add_column(layout: Layout, name: str, column: str, kind: str) -> str:
+    """The statement that adds a column, of a metric new in the catalogue."""
+    table = f"{quoted(layout.database)}.{quoted(name)}"
+    return f"ALTER TABLE {table}{layout.everywhere} ADD COLUMN IF NOT EXISTS {quoted(column)} {kind}"
+
+
+def set_ttl(layout: Layout, name: str) -> str:
+    """The statement that puts a table's TTL to the setting's."""
+    table = f"{quoted(layout.database)}.{quoted(name)}"
+    change = f"MODIFY TTL {layout.ttl(name)}" if layout.ttl(name) else "REMOVE TTL"
+    return f"ALTER TABLE {table}{layout.everywhere} {change}"
+
+
+def create_staging(layout: Layout, name: str, staged: str, engine_full: str) -> str:
+    """The statement that makes a table of this node alone to collect partitions in, for the one called `name`.
+
+    `engine_full` is what the server says of that one: a partition moves only between tables of the same key.
+    """
+    key = engine_full[engine_full.index("PARTITION BY") :]
+    database = quoted(layout.database)
+    return (
+        f"CREATE TABLE {database}.{quoted(staged)} AS {database}.{quoted(name)} ENGINE = MergeTree {key} "
+        f"COMMENT {literal(f'being computed for {name}; goes when that is done')}"
+    )
+
+
+def _body(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())

@@ -1,0 +1,80 @@
+"""Which days of events changed since they were last looked at, told by counting them.
+
+Belongs here: comparing what the tables hold with the ledger of loaded days. Does not: when to look (sensors, assets),
+what hangs on a day (`metrics/lineage.py`).
+
+Other programs write the events and tell nobody. A day that is looked at for the first time is no change: whoever computes
+a day looks at it first, so a change can only be missed on days that nothing was computed from.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from analytics_platform.metrics.windows import Gap, days
+from analytics_platform.queries import Query
+from analytics_platform.warehouses.clickhouse_events import EventSource
+from analytics_platform.warehouses.clickhouse_load import Desk, counts_by_day
+from analytics_platform.warehouses.clickhouse_schema import LOADED
+from analytics_platform.warehouses.clickhouse_text import quoted
+
+_NEVER = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, before everything computed
+
+
+class Watch(Desk, Protocol):
+    """What looking needs of the warehouse."""
+
+    @property
+    def sources(self) -> Mapping[str, EventSource]:
+        """Where the events are."""
+        ...
+
+    def events_place(self, name: str) -> str:
+        """An event table, for statements."""
+        ...
+
+
+def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
+    """See the port. Our own tables are entered by `load` and cost nothing here."""
+    changed: set[date] = set()
+    for name, source in desk.sources.items():
+        if source.own:
+            continue
+        window = Gap(first, last).window(zone)
+        newest = "newest" if source.inserted_at else ""
+        place = desk.events_place(name)
+        if source.inserted_at:
+            # Beside our columns: the mapped selection does not have it.
+            time = quoted(source.columns.get("time", "time"))
+            place = f"(SELECT {time} AS time, {quoted(source.inserted_at)} AS newest FROM {source.place})"
+        # Before counting: rows that come in between are a change for the next look.
+        moment = desk.now()
+        counted = counts_by_day(desk, name, place, window, zone, newest)
+        known = _known(desk, name, first, last)
+        rows = []
+        for day in days(first, last):
+            now = counted.get(day, (0, None))
+            if known.get(day) == now:
+                continue
+            if day in known:
+                changed.add(day)
+            seen = {"table_name": name, "event_date": day, "rows": now[0], "newest": now[1]}
+            rows.append({**seen, "loaded_at": moment if day in known else _NEVER})
+        desk.ledger(LOADED, rows)
+    return changed
+
+
+def _known(desk: Desk, name: str, first: date, last: date) -> dict[date, tuple[int, datetime | None]]:
+    asked = Query(
+        "known_days",
+        "SELECT event_date, rows, newest FROM events.loaded_days "
+        "WHERE table_name = $name AND event_date >= $first AND event_date <= $last",
+        {"name": name, "first": first, "last": last},
+    )
+    found: dict[date, tuple[int, datetime | None]] = {}
+    for row in desk.rows(asked):
+        day, rows, newest = row["event_date"], row["rows"], row["newest"]
+        if isinstance(day, date) and isinstance(rows, int):
+            found[day] = (rows, newest if isinstance(newest, datetime) else None)
+    return found
