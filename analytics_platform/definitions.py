@@ -18,6 +18,7 @@ from analytics_platform.defs import (
     deliveries,
     events,
     followups,
+    late,
     liveness,
     metrics,
     owner,
@@ -60,7 +61,8 @@ def build_definitions(
     check_reports(settings, known)
     ledgers = ledgers or resources.ledgers_of(home, settings)
     # One for the sensors of a process.
-    ticking = functools.cache(lambda: warehouse or resources.warehouse_resource(home, settings).warehouse())
+    ticking = functools.cache(lambda: warehouse or resources.warehouse_at(home, settings))
+    engine = warehouse.engine if warehouse else resources.engine_of(settings)
     daily = partitions.daily(settings)
     desk = office or Office(home, settings, ledgers, known)
     to_send = sending.jobs(known)
@@ -69,9 +71,9 @@ def build_definitions(
     follow = followups.jobs(known)
     return dg.Definitions(
         assets=[
-            *events.event_assets(),
-            *metrics.metric_assets(daily, catalog.check(catalogue), dimensions.check(sliced_by)),
-            *app.app_assets(daily, catalogue),
+            *events.event_assets(engine),
+            *metrics.metric_assets(daily, catalog.check(catalogue), dimensions.check(sliced_by), engine),
+            *app.app_assets(daily, catalogue, engine),
             *reports.report_assets(known.values(), settings),
         ],
         jobs=[*jobs.values(), *follow.values(), *to_send.values()],
@@ -81,6 +83,7 @@ def build_definitions(
             deliveries.deliveries_sensor(desk, send_due),
             owner.owner_sensor(settings, known, ledgers, desk),
             events.events_sensor(settings, ticking),
+            late.late_data_sensor(settings, jobs[schedules.METRICS_JOB], ticking),
             liveness.dead_runs_sensor(home),
         ],
         resources={

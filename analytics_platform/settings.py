@@ -118,6 +118,11 @@ def _size(text: str) -> str:
     return text
 
 
+def _bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"([0-9.]+) ?([KMGT]i?)B", size).groups()  # type: ignore[union-attr]  # was checked
+    return int(float(number) * (1024 if unit.endswith("i") else 1000) ** ("KMGT".index(unit[0]) + 1))
+
+
 _PAIRS = {
     "gender_labels": "1=male,0=female",
     "events_mapping": "feed_actions=feed_log,feed_actions.user_id=uid,message_actions=im.messages",
@@ -324,6 +329,11 @@ class Settings(BaseSettings):
         values = (getattr(self, name) for name in type(self).model_fields)
         shown = [v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value()]
         return (*shown, *(word for value in shown for word in passwords(value)))
+
+    @property
+    def clickhouse_memory_bytes(self) -> int:
+        """CLICKHOUSE_MEMORY_LIMIT as a number of bytes."""
+        return _bytes(self.clickhouse_memory_limit)
 
     @property
     def gates(self) -> Mapping[str, Policy]:

@@ -40,9 +40,9 @@ class Context:
 
     def warehouse(self) -> "Warehouse":
         """The home's warehouse, created when it is not there yet."""
-        from analytics_platform.defs.resources import warehouse_resource
+        from analytics_platform.defs.resources import warehouse_at
 
-        warehouse = warehouse_resource(self.home, self.settings).warehouse()
+        warehouse = warehouse_at(self.home, self.settings)
         warehouse.prepare()
         return warehouse
 

@@ -17,7 +17,9 @@ from analytics_platform.metrics.tables import APP_DAILY, FIRST_SEEN, POST_DAY, u
 _USERS = (user_day_table(), USER_DAY)
 
 
-def app_assets(partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
+def app_assets(
+    partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metric], engine: str
+) -> list[dg.AssetsDefinition]:
     """The three assets, for that catalogue."""
     return [
         table_asset(
@@ -25,6 +27,7 @@ def app_assets(partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metri
             POST_DAY,
             partitions,
             group="app",
+            engine=engine,
             reads=(_USERS,),
             statement=lambda day, settings: (app_queries.post_day(day, settings.zone, metrics), None),
             about="One row per post with a view or like and slice of its audience (source, os, country) that day.",
@@ -34,6 +37,7 @@ def app_assets(partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metri
             FIRST_SEEN,
             partitions,
             group="app",
+            engine=engine,
             reads=(_USERS, (POST_DAY, POSTS)),
             statement=lambda day, _: (app_queries.first_seen(day), app_queries.first_seen_left(day)),
             about="First days of users in feed and messenger, and of posts. Days may be computed in any order: an id's "
@@ -44,6 +48,7 @@ def app_assets(partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metri
             APP_DAILY,
             partitions,
             group="app",
+            engine=engine,
             reads=(_USERS, (POST_DAY, POSTS)),
             statement=lambda day, _: (app_queries.app_daily(day), None),
             about="The day of app, feed and messenger in total and by source, os and country: users, actions, views, "

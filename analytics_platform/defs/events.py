@@ -23,14 +23,14 @@ def event_key(table: EventTable) -> dg.AssetKey:
     return dg.AssetKey(["events", table.name])
 
 
-def event_assets() -> list[dg.AssetSpec]:
+def event_assets(engine: str) -> list[dg.AssetSpec]:
     """The external assets: other programs, or `analytics-platform load`, write them."""
     return [
         dg.AssetSpec(
             event_key(table),
             group_name=GROUP,
             description=f"Raw events, one row per event, sorted by time (UTC). Written by {writer}.",
-            kinds={"table", "duckdb"},
+            kinds={"table", engine},
             metadata={
                 "dagster/column_schema": dg.TableSchema(
                     [dg.TableColumn(c.name, c.kind.value, constraints=_constraints(c.required)) for c in table.columns]

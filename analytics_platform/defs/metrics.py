@@ -7,7 +7,7 @@ Does not: SQL, formulas, rules (`metrics/`).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,12 +15,11 @@ import dagster as dg
 
 from analytics_platform.defs import checks
 from analytics_platform.defs.events import event_key
-from analytics_platform.defs.failures import retried_when_transient
 from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.partitions import days_of
 from analytics_platform.defs.resources import Progress
 from analytics_platform.defs.shown import column_schema, day_metadata, markdown, preview
-from analytics_platform.defs.tables import need, table_asset
+from analytics_platform.defs.tables import POOL, need, table_asset, working
 from analytics_platform.metrics import facts, slices
 from analytics_platform.metrics.catalog import Metric
 from analytics_platform.metrics.dimensions import TOTAL, Dimension
@@ -34,6 +33,7 @@ from analytics_platform.metrics.tables import (
     daily_slices_table,
     user_day_table,
 )
+from analytics_platform.metrics.windows import days as days_between
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings
 from analytics_platform.warehouses.base import Row, Warehouse
@@ -71,7 +71,7 @@ _TRIES = 3
 
 
 def metric_assets(
-    partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metric], dimensions: Sequence[Dimension]
+    partitions: dg.DailyPartitionsDefinition, metrics: Sequence[Metric], dimensions: Sequence[Dimension], engine: str
 ) -> list[dg.AssetsDefinition]:
     """The three assets, for that catalogue."""
     user_days, slice_table = user_day_table(metrics, dimensions), daily_slices_table(metrics)
@@ -82,8 +82,8 @@ def metric_assets(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="users",
-        kinds={"duckdb", "table"},
-        pool="duckdb",
+        kinds={engine, "table"},
+        pool=POOL,
         description="One row per user and local day with any event: the day's counts, and the attributes of the "
         "user's last event. Users who only received messages take the latest attributes of 30 days, else unknown.",
         metadata=column_schema(user_days, metrics, dimensions),
@@ -112,10 +112,10 @@ def metric_assets(
         days = days_of(context)
         mismatches: dict[date, list[str]] = defaultdict(list)
         unbalanced: dict[date, list[str]] = defaultdict(list)
-        with retried_when_transient(settings.retry_pause_seconds):
+        with working(context, USER_DAY, settings):
             for done, day in enumerate(days, start=1):
                 for _ in range(_TRIES):
-                    current = warehouse.current_days(user_days, *facts.lookback(day))
+                    current = _lookback(warehouse, user_days, day, settings)
                     query = facts.user_day(day, settings.zone, current, metrics, dimensions)
                     rows = warehouse.replace_day(user_days, day, query)
                     [expected] = warehouse.rows(facts.event_totals(day, settings.zone, metrics))
@@ -140,8 +140,8 @@ def metric_assets(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="users",
-        kinds={"duckdb", "table"},
-        pool="duckdb",
+        kinds={engine, "table"},
+        pool=POOL,
         description="Every metric of the catalogue by every dimension and in total, one row per day and value. "
         "Users are exact within a row; never add them up over rows.",
         metadata=column_schema(slice_table, metrics),
@@ -175,7 +175,7 @@ def metric_assets(
         days = days_of(context)
         sums: dict[date, list[str]] = {}
         missing: dict[date, list[str]] = {}
-        with retried_when_transient(settings.retry_pause_seconds):
+        with working(context, DAILY_SLICES, settings):
             for done, day in enumerate(days, start=1):
                 need(warehouse, user_days, USER_DAY, day)
                 query = slices.daily_slices(day, settings.labels, metrics, dimensions)
@@ -206,12 +206,25 @@ def metric_assets(
         FEED_DAILY,
         partitions,
         group="feed",
+        engine=engine,
         reads=((slice_table, DAILY_SLICES),),
         statement=lambda day, _: (compose("feed_daily", {"event_date": day}), None),
         preview=lambda last: compose("feed_frame", {"first_day": last - timedelta(days=7), "last_day": last}),
         about="The news feed's day: DAU (distinct users with a feed event), views, likes, CTR = likes / views.",
     )
     return [user_day, daily_slices, feed_daily]
+
+
+def _lookback(warehouse: Warehouse, table: ResultTable, day: date, settings: Settings) -> Collection[date]:
+    """The days before, whose facts can be read; of the day itself and the others the events as they are now are noted,
+    so that the engine can tell later whether any came after them.
+    """
+    first, last = facts.lookback(day)
+    current = warehouse.current_days(table, first, last)
+    missing = min((d for d in days_between(first, last) if d not in current), default=day)
+    if warehouse.note_changes(missing, day, settings.zone):
+        current = warehouse.current_days(table, first, last)
+    return current
 
 
 def _overview(rows: Sequence[Row]) -> list[Row]:

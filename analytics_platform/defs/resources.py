@@ -13,13 +13,15 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from analytics_platform.settings import Home, Settings
+from analytics_platform.redaction import redact
+from analytics_platform.settings import Home, Settings, SettingsError
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import RunLedger
 from analytics_platform.state.slots import Slots
 from analytics_platform.state.subscribers import Subscribers
+from analytics_platform.warehouses.address import ClickHouseAddress, DuckDBAddress, parse
 from analytics_platform.warehouses.base import Warehouse
 
 
@@ -119,19 +121,74 @@ class DuckDBWarehouseResource(DuckDBResource):
         return self.warehouse()
 
 
-def warehouse_resource(home: Home, settings: Settings) -> DuckDBWarehouseResource:
-    """The embedded warehouse of that home."""
+def engine_of(settings: Settings) -> str:
+    """The engine that WAREHOUSE_URL names: `duckdb` or `clickhouse`. Raises SettingsError when it names none."""
+    return "clickhouse" if isinstance(_address(settings, None), ClickHouseAddress) else "duckdb"
+
+
+def warehouse_resource(home: Home, settings: Settings) -> dg.ResourceDefinition | DuckDBWarehouseResource:
+    """The warehouse of that home, for assets. Raises SettingsError when it is configured wrongly."""
+    address = _address(settings, None)
+    if isinstance(address, ClickHouseAddress):
+        made = _clickhouse(address, settings)  # no connection yet
+        return dg.ResourceDefinition(lambda _: made, description=made.place)
+    return _duckdb(address, home, settings)
+
+
+def warehouse_at(home: Home, settings: Settings, url: str | None = None) -> Warehouse:
+    """The warehouse at that address, with this home's settings; the home's own without one.
+
+    Raises SettingsError when the address or what belongs to it is wrong. Opens nothing yet.
+    """
+    address = _address(settings, url)
+    if isinstance(address, ClickHouseAddress):
+        return _clickhouse(address, settings)
+    return _duckdb(address, home, settings).warehouse()
+
+
+def _address(settings: Settings, url: str | None) -> DuckDBAddress | ClickHouseAddress | None:
+    chosen = url or (settings.warehouse_url.get_secret_value() if settings.warehouse_url else None)
+    if chosen is None:
+        return None
+    try:
+        return parse(chosen)
+    except ValueError as error:
+        where = f"{redact(url)}" if url else "WAREHOUSE_URL"
+        raise SettingsError(f"{where}: {error}.") from None
+
+
+def _duckdb(address: DuckDBAddress | None, home: Home, settings: Settings) -> DuckDBWarehouseResource:
+    if settings.events_mapping or settings.events_database:
+        name = "EVENTS_MAPPING" if settings.events_mapping else "EVENTS_DATABASE"
+        raise SettingsError(f"{name}: the embedded warehouse holds events of its own; it is for ClickHouse.")
     config = {"memory_limit": settings.duckdb_memory_limit}
     if settings.duckdb_threads:
         config["threads"] = str(settings.duckdb_threads)
     return DuckDBWarehouseResource(
-        database=str(home.events),
-        results_database=str(home.results),
+        database=str(address.folder / home.events.name if address else home.events),
+        results_database=str(address.folder / home.results.name if address else home.results),
         scratch=str(home.scratch),
         connection_config=config,
         lock_timeout_seconds=settings.lock_timeout_seconds,
         basis=settings.basis,
     )
+
+
+def _clickhouse(address: ClickHouseAddress, settings: Settings) -> Warehouse:
+    from analytics_platform.warehouses.clickhouse import ClickHouseWarehouse
+    from analytics_platform.warehouses.clickhouse_client import Limits, Server
+    from analytics_platform.warehouses.clickhouse_events import sources
+    from analytics_platform.warehouses.clickhouse_schema import Layout
+
+    try:
+        found = sources(settings.events_mapping, settings.events_database, address.database)
+    except ValueError as error:
+        raise SettingsError(f"EVENTS_MAPPING: {error}.") from None
+    limits = Limits(
+        settings.clickhouse_memory_bytes, settings.clickhouse_time_limit_seconds, settings.clickhouse_connect_seconds
+    )
+    layout = Layout(address.database, settings.clickhouse_cluster, settings.facts_keep_days)
+    return ClickHouseWarehouse(Server(address, limits), layout, found, settings.basis)
 
 
 def mail_server(settings: Settings, host: str, sender: str) -> "MailServer":

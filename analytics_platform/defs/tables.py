@@ -4,7 +4,8 @@ Belongs here: running the statement for the days, and refusing a day whose input
 comes from which statement (`defs/metrics.py`, `defs/app.py`), checks of what was written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 import dagster as dg
@@ -17,7 +18,23 @@ from analytics_platform.defs.shown import column_schema, day_metadata, markdown
 from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.queries import Query
 from analytics_platform.settings import Settings
-from analytics_platform.warehouses.base import Warehouse
+from analytics_platform.warehouses.base import Warehouse, origin
+
+# One asset writes at a time: a DuckDB file has one writer, and on a server days wait for one another's memory.
+POOL = "warehouse"
+
+
+@contextmanager
+def working(context: dg.AssetExecutionContext, key: dg.AssetKey, settings: Settings) -> Iterator[None]:
+    """The frame of every asset's work with the warehouse: its statements carry run and asset, and what only waiting can
+    mend asks for another try.
+    """
+    token = origin.set(f"{context.run_id}/{key.to_user_string()}")
+    try:
+        with retried_when_transient(settings.retry_pause_seconds):
+            yield
+    finally:
+        origin.reset(token)
 
 
 def need(warehouse: Warehouse, table: ResultTable, key: dg.AssetKey, day: date) -> None:
@@ -36,6 +53,7 @@ def table_asset(
     reads: Sequence[tuple[ResultTable, dg.AssetKey]],
     statement: Callable[[date, Settings], tuple[Query, Query | None]],
     about: str,
+    engine: str,
     preview: Callable[[date], Query] | None = None,
 ) -> dg.AssetsDefinition:
     """An asset that replaces each day of the run by the rows of `statement`, once every table it reads has that day.
@@ -51,8 +69,8 @@ def table_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=group,
-        kinds={"duckdb", "table"},
-        pool="duckdb",
+        kinds={engine, "table"},
+        pool=POOL,
         description=about,
         metadata=column_schema(table),
     )
@@ -64,7 +82,7 @@ def table_asset(
         progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult:
         days = days_of(context)
-        with retried_when_transient(settings.retry_pause_seconds):
+        with working(context, key, settings):
             for done, day in enumerate(days, start=1):
                 for needed, asset in reads:
                     need(warehouse, needed, asset, day)

@@ -40,7 +40,7 @@ class ClickHouseAddress:
 
 
 def parse(url: str) -> DuckDBAddress | ClickHouseAddress:
-    """What the address names. Raises ValueError with a sentence that never repeats the address: it may hold a secret."""
+    """What the address names. Raises ValueError with a sentence that never repeats it: it may hold a secret."""
     try:
         parts = urlsplit(url.strip())
         port = parts.port

@@ -34,7 +34,7 @@ class WarehouseBusyError(WarehouseError):
 
 @dataclass(frozen=True)
 class Complaint:
-    """What is not as the platform needs it, and the remedy; not `fatal`: it works, and something will read `unknown`."""
+    """What is not as the platform needs it, and the remedy; not `fatal`: it works, and something reads `unknown`."""
 
     what: str
     remedy: str

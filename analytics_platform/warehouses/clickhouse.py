@@ -88,8 +88,8 @@ class ClickHouseWarehouse:
                         done.append(f"column {name}.{column} added")
                     elif bare(found[column])[0] != bare(kind.partition(" DEFAULT ")[0])[0]:
                         raise WarehouseError(
-                            f"{self.layout.database}.{name}.{column} is {found[column]}, {kind} is needed: name another "
-                            "database in WAREHOUSE_URL, or drop that table and compute its days again"
+                            f"{self.layout.database}.{name}.{column} is {found[column]}, {kind} is needed: name "
+                            "another database in WAREHOUSE_URL, or drop that table and compute its days again"
                         )
             done += self._keep_ttl()
             self._drop_abandoned()
@@ -159,14 +159,14 @@ class ClickHouseWarehouse:
             source = self.sources[events.table.name]
             if not source.own:
                 raise WarehouseError(
-                    f"{events.table.name} is {source}, which other programs write: events are loaded only into tables of "
-                    "our own (no EVENTS_DATABASE, no EVENTS_MAPPING for it)"
+                    f"{events.table.name} is {source}, which other programs write: events are loaded only into our own "
+                    "tables (no EVENTS_DATABASE, no EVENTS_MAPPING for it)"
                 )
         self.prepare()
         return clickhouse_load.load(self, loads, zone, append=append, progress=progress)
 
     def note_changes(self, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
-        """See the port. Counts events by day; where EVENTS_MAPPING names `inserted_at`, its latest moment counts too."""
+        """See the port. Counts events by day; where EVENTS_MAPPING names `inserted_at`, its latest moment is compared."""
         if first > last:
             return ()
         return clickhouse_watch.note_changes(self, first, last, zone)

@@ -3,7 +3,7 @@
 Belongs here: the connection, its settings and limits, query ids, what is tried again, errors as one sentence. Does not:
 any statement (`clickhouse.py` and its parts).
 
-Reads are tried again when the connection is lost; what writes is not: whether a lost answer was carried out is not known.
+Reads are tried again when the connection is lost; what writes is not: nobody knows whether it was carried out.
 """
 
 import re
@@ -72,7 +72,10 @@ class Server:
     def table(self, text: str, parameters: Mapping[str, object], *, name: str) -> "pa.Table":
         """The answer as Arrow. Tried again when the connection is lost."""
         return self._again(
-            name, lambda: self._open().query_arrow(text, parameters=dict(parameters), settings=_marked(name), use_strings=True)
+            name,
+            lambda: self._open().query_arrow(
+                text, parameters=dict(parameters), settings=_marked(name), use_strings=True
+            ),
         )
 
     def batches(self, text: str, parameters: Mapping[str, object], *, name: str) -> "Iterator[pa.RecordBatch]":
@@ -176,7 +179,9 @@ def _error(name: str, server: Server, error: Any) -> WarehouseError:
         needed = f"{limits.memory_bytes / 1e9:.1f} GB"
         return WarehouseError(f"{name} needs more than {needed} on ClickHouse: raise CLICKHOUSE_MEMORY_LIMIT ({text})")
     if code == _NO_ENTRY:
-        return DeniedError(f"ClickHouse at {server.address} refuses the user {server.address.user!r}: check WAREHOUSE_URL")
+        return DeniedError(
+            f"ClickHouse at {server.address} refuses the user {server.address.user!r}: check WAREHOUSE_URL"
+        )
     if code in (_DENIED, _READ_ONLY):
         return DeniedError(f"the ClickHouse user may not do it ({name}): {text}; docs/clickhouse.md lists the grants")
     if code == UNKNOWN_DATABASE:

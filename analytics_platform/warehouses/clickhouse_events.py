@@ -3,9 +3,9 @@
 Belongs here: EVENTS_MAPPING, the expression for each column, what does not fit. Does not: asking the server for its
 schema (`clickhouse.py`), tables of our own (`clickhouse_schema.py`).
 
-Every column becomes what the statements expect: ids UInt32, texts never NULL or empty, small numbers possibly NULL, and
-time as it is, because a converted one would keep the server from using its key. Nothing is cut silently: an id that does
-not fit stops the statement.
+Every column becomes what the statements expect: ids UInt32, texts never NULL or empty, small numbers possibly NULL,
+and time as it is, because a converted one would keep the server from using its key. Nothing is cut silently: an id that
+does not fit stops the statement.
 """
 
 import re
@@ -60,7 +60,8 @@ class Reading:
 def sources(mapping: Mapping[str, str], events_database: str | None, database: str) -> dict[str, EventSource]:
     """The sources by our name. `mapping`: table, or table.column, to theirs; a table of theirs may name its database.
 
-    Tables in the results' database that are not mapped are our own. Raises ValueError naming an entry that means nothing.
+    Tables in the results' database that are not mapped are our own. Raises ValueError naming an entry without a
+    meaning.
     """
     known = {t.name: t for t in EVENT_TABLES}
     allowed = [*known, *(f"{t.name}.{c}" for t in EVENT_TABLES for c in (*(c.name for c in t.columns), INSERTED_AT))]
@@ -82,7 +83,7 @@ def sources(mapping: Mapping[str, str], events_database: str | None, database: s
 
 
 def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
-    """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no such table)."""
+    """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no table)."""
     if not theirs:
         name = f"{source.table.name}=DATABASE.TABLE"
         remedy = f"set EVENTS_DATABASE or EVENTS_MAPPING={name}; if it is there: GRANT SELECT ON {source} TO the user"

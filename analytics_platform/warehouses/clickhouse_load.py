@@ -1,10 +1,10 @@
 """How events get into our own tables in ClickHouse: collected in a table beside, then moved in a UTC day at a time.
 
 Belongs here: the steps of a load. Does not: the connection, the ledger's shape (`clickhouse_schema.py`), other programs'
-tables, which are never written.
+tables: they are never written.
 
-A local day is cut out of the UTC days that it touches; what they hold besides is kept. The ledger says that the days are
-new before the first is moved, so results computed from half of a load that was killed are known to be outdated.
+A local day is cut out of the UTC days that it touches; what they hold besides is kept. The ledger says that days are new
+before the first is moved: results computed from half of a load that was killed are known to be outdated.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ def load(
 
 
 def counts_by_day(
-    desk: Desk, name: str, source: str, within: Window | None, zone: ZoneInfo, newest: str = ""
+    desk: Desk, name: str, source: str, zone: ZoneInfo, *, within: Window | None = None, newest: str = ""
 ) -> dict[date, tuple[int, datetime | None]]:
     """Rows of each local day that has any, and with `newest` (a column) its latest moment.
 
@@ -131,7 +131,7 @@ def _collect(desk: Desk, load: EventLoad, place: str) -> None:
 
 
 def _staged_days(desk: Desk, name: str, place: str, zone: ZoneInfo) -> dict[date, int]:
-    return {day: rows for day, (rows, _) in sorted(counts_by_day(desk, name, place, None, zone).items())}
+    return {day: rows for day, (rows, _) in sorted(counts_by_day(desk, name, place, zone).items())}
 
 
 def _move(
@@ -211,4 +211,3 @@ def _text(moment: datetime) -> str:
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) else 0
-

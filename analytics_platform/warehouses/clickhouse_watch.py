@@ -3,8 +3,8 @@
 Belongs here: comparing what the tables hold with the ledger of loaded days. Does not: when to look (sensors, assets),
 what hangs on a day (`metrics/lineage.py`).
 
-Other programs write the events and tell nobody. A day that is looked at for the first time is no change: whoever computes
-a day looks at it first, so a change can only be missed on days that nothing was computed from.
+Other programs write the events and tell nobody. A day that is looked at for the first time is no change: whoever
+computes a day looks at it first, so a change can only be missed on days that nothing was computed from.
 """
 
 from collections.abc import Collection, Mapping
@@ -50,7 +50,7 @@ def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collec
             place = f"(SELECT {time} AS time, {quoted(source.inserted_at)} AS newest FROM {source.place})"
         # Before counting: rows that come in between are a change for the next look.
         moment = desk.now()
-        counted = counts_by_day(desk, name, place, window, zone, newest)
+        counted = counts_by_day(desk, name, place, zone, within=window, newest=newest)
         known = _known(desk, name, first, last)
         rows = []
         for day in days(first, last):
