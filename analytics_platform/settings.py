@@ -124,8 +124,8 @@ def _bytes(size: str) -> int:
 
 
 _PAIRS = {
-    "gender_labels": "1=male,0=female",
-    "events_mapping": "feed_actions=feed_log,feed_actions.user_id=uid,message_actions=im.messages",
+    "gender_labels": "code=label pairs, such as 1=male,0=female",
+    "events_mapping": "ours=theirs pairs, such as feed_actions=feed_log,feed_actions.user_id=uid,message_actions=im.messages",
 }
 _Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -262,7 +262,7 @@ class Settings(BaseSettings):
             return value
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         if any(not (code.strip() and sign and label.strip()) for code, sign, label in pairs):
-            raise ValueError(f"write pairs, such as {_PAIRS[info.field_name or '']}")
+            raise ValueError(f"write {_PAIRS[info.field_name or '']}")
         return {code.strip(): label.strip() for code, _, label in pairs}
 
     @field_validator("delivery_channel", mode="before")

@@ -18,7 +18,7 @@ from analytics_platform.agenda import Action
 from analytics_platform.cadence import Period
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs import availability, followups
-from analytics_platform.defs.resources import ledgers_of, warehouse_resource
+from analytics_platform.defs.resources import ledgers_of, warehouse_at
 from analytics_platform.defs.running import instance_of
 from analytics_platform.defs.sight import Desk, Memory
 from analytics_platform.metrics.events import EVENT_TABLES
@@ -81,7 +81,7 @@ class Scene:
 
     def warehouse(self) -> Warehouse:
         """One of its own for each tick: that is how Dagster gives it to the sensor."""
-        return warehouse_resource(self.home, self.settings).warehouse()
+        return warehouse_at(self.home, self.settings)
 
 
 def set_up(place: Place, *, ago: int = 1) -> Scene:

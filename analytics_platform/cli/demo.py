@@ -75,10 +75,13 @@ def _day_of(kind: str, truth: Path) -> str:
 
 def _refuse_real_events(context: Context) -> None:
     """Never mix simulated events into somebody's own."""
+    from analytics_platform.defs.resources import engine_of
+
     own = context.home.own_events.exists()
-    if not own and not (context.home.path / "generated").exists() and context.home.events.exists():
+    if not own and not (context.home.path / "generated").exists():
         warehouse = context.warehouse()
         tables = (FEED_ACTIONS, MESSAGE_ACTIONS)
         own = any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in tables)
     if own:
-        raise JobError(f"{context.home.path} holds events of yours; give the demo another home: --home DIR")
+        where = context.home.path if engine_of(context.settings) == "duckdb" else context.warehouse().place
+        raise JobError(f"{where} holds events of yours; give the demo another home: --home DIR")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from analytics_platform.defs.office import Office
 
 _SIGNS = {"ok": "[green]ok     [/green]", "note": "[yellow]note   [/yellow]", "problem": "[red]PROBLEM[/red]"}
+_CLIENTS = {"duckdb": "duckdb", "clickhouse": "clickhouse-connect"}
 _ENOUGH_DISK = 1 << 30
 
 
@@ -56,8 +57,12 @@ def doctor(home: HomeOption = None) -> None:
 
 
 def _settings(context: Context) -> Iterator[Finding]:
+    from analytics_platform.defs.resources import engine_of
+
     python = ".".join(map(str, sys.version_info[:3]))
-    versions = ", ".join(f"{name} {_version(name)}" for name in ("analytics-platform", "dagster", "duckdb"))
+    versions = ", ".join(
+        f"{name} {_version(name)}" for name in ("analytics-platform", "dagster", _CLIENTS[engine_of(context.settings)])
+    )
     yield Finding("ok", f"Python {python}, {versions}")
     settings = context.settings
     yield Finding(
@@ -136,13 +141,18 @@ def _disk(context: Context) -> Iterator[Finding]:
 def _data(context: Context) -> Iterator[Finding]:
     try:
         warehouse = context.warehouse()
-        yield Finding("ok", f"warehouse {context.home.events.name} and {context.home.results.name} open")
+        yield Finding("ok", f"warehouse opens: {warehouse.place}")
+        complaints = warehouse.check()
+        for complaint in complaints:
+            yield Finding("problem" if complaint.fatal else "note", complaint.what, complaint.remedy)
+        if any(complaint.fatal for complaint in complaints):
+            return
         for table in EVENT_TABLES:
             [row] = warehouse.rows(compose("event_span", table=table.name))
             last = row["last_time"]
             if not isinstance(last, datetime):
                 option = "--feed" if table.name.startswith("feed") else "--messages"
-                remedy = f"analytics-platform load {option} FILE, or analytics-platform demo"
+                remedy = f"analytics-platform load {option} FILE, or analytics-platform demo (docs/loading.md)"
                 yield Finding("note", f"{table.name} is empty", remedy)
                 continue
             day = local_day(last, context.settings.zone)

@@ -1,6 +1,7 @@
 """`generate` and `load`: events into files, and files into the warehouse."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -131,7 +132,7 @@ def load_events(
     # Before anything is printed: a reader of the output that goes away must not leave this undone.
     if not simulated:
         context.home.own_events.touch()
-    _keep_start_date(context, loaded)
+    keep_start_date(context, [day for result in loaded for day in result.days])
     record_observations(context.home, context.settings, warehouse)
     for reader, result in zip(readers, loaded, strict=True):
         summary = reader.summary
@@ -166,10 +167,10 @@ def _files(paths: tuple[Path, ...]) -> str:
     return str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, first {paths[0]}"
 
 
-def _keep_start_date(context: Context, loaded: list[Loaded]) -> None:
+def keep_start_date(context: Context, days: Iterable[date]) -> None:
     """Daily partitions begin with the first day of events, unless START_DATE was chosen and is earlier."""
     # A misdated event from the future begins no partitions.
-    first = min((day for result in loaded for day in result.days if day < context.today), default=None)
+    first = min((day for day in days if day < context.today), default=None)
     settings = context.settings
     if first and ("start_date" not in settings.model_fields_set or first < settings.start_date):
         remember(context.home, "START_DATE", first.isoformat())

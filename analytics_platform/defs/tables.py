@@ -29,7 +29,7 @@ def working(context: dg.AssetExecutionContext, key: dg.AssetKey, settings: Setti
     """The frame of every asset's work with the warehouse: its statements carry run and asset, and what only waiting can
     mend asks for another try.
     """
-    token = origin.set(f"{context.run_id}/{key.to_user_string()}")
+    token = origin.set(f"{context.run.run_id}/{key.to_user_string()}")
     try:
         with retried_when_transient(settings.retry_pause_seconds):
             yield
