@@ -5,21 +5,19 @@ of precedence). Does not: anything that acts on a setting.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from analytics_platform import setting_values as values
 from analytics_platform.availability import Policy, parse_policy
-from analytics_platform.language import LANGUAGES
 from analytics_platform.metrics.dimensions import Labels
 
 HOME_VARIABLE = "ANALYTICS_PLATFORM_HOME"
@@ -92,40 +90,9 @@ class Home:
         return self.path / "settings.env"
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not an IANA time zone; write one such as Europe/Moscow") from None
-    return name
-
-
-def _language(code: str) -> str:
-    code = code.lower()
-    if code not in LANGUAGES:
-        raise ValueError(f"{code!r} is not a language of this platform; write one of {', '.join(LANGUAGES)}")
-    return code
-
-
-def _policy(text: str) -> str:
-    parse_policy(text)
-    return text
-
-
-def _size(text: str) -> str:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
-        raise ValueError(f"{text!r} is not a size; write one such as 768MB or 2GB")
-    return text
-
-
-def _bytes(size: str) -> int:
-    number, unit = re.fullmatch(r"([0-9.]+) ?([KMGT]i?)B", size).groups()  # type: ignore[union-attr]  # was checked
-    return int(float(number) * (1024 if unit.endswith("i") else 1000) ** ("KMGT".index(unit[0]) + 1))
-
-
 _PAIRS = {
     "gender_labels": "code=label pairs, such as 1=male,0=female",
-    "events_mapping": "ours=theirs pairs, such as feed_actions=feed_log,feed_actions.user_id=uid,message_actions=im.messages",
+    "events_mapping": "ours=theirs pairs, such as feed_actions=feed_log,feed_actions.user_id=uid",
 }
 _Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -135,8 +102,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
-    timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="zone of the reporting day")
-    locale: Annotated[str, AfterValidator(_language)] = Field(default="en", description="language of reports: en or ru")
+    timezone: Annotated[str, AfterValidator(values.zone)] = Field(
+        default="UTC", description="zone of the reporting day"
+    )
+    locale: Annotated[str, AfterValidator(values.language)] = Field(
+        default="en", description="language of reports: en or ru"
+    )
     start_date: date = Field(
         default=date(2025, 1, 1), description="first daily partition; loading earlier events moves it"
     )
@@ -162,7 +133,7 @@ class Settings(BaseSettings):
     clickhouse_cluster: str | None = Field(
         default=None, description="cluster on which result tables are created, replicated"
     )
-    clickhouse_memory_limit: Annotated[str, AfterValidator(_size)] = Field(
+    clickhouse_memory_limit: Annotated[str, AfterValidator(values.size)] = Field(
         default="4GB", description="memory of one statement on ClickHouse"
     )
     clickhouse_time_limit_seconds: int = Field(
@@ -171,13 +142,13 @@ class Settings(BaseSettings):
     clickhouse_connect_seconds: float = Field(
         default=10, gt=0, le=300, description="how long to wait for a connection to ClickHouse"
     )
-    facts_keep_days: int = Field(
+    facts_keep_days: Annotated[int, AfterValidator(values.keep_days)] = Field(
         default=0, ge=0, description="after which ClickHouse drops rows of facts/user_day and facts/post_day; 0: never"
     )
     late_data_days: int = Field(
         default=30, ge=0, le=400, description="how many past days are watched for events that come late; 0: none"
     )
-    duckdb_memory_limit: Annotated[str, AfterValidator(_size)] = Field(
+    duckdb_memory_limit: Annotated[str, AfterValidator(values.size)] = Field(
         default="768MB", description="memory of the embedded engine; beyond it, it spills to the home folder"
     )
     duckdb_threads: int = Field(default=0, ge=0, le=256, description="threads of the embedded engine; 0: one per core")
@@ -196,10 +167,10 @@ class Settings(BaseSettings):
     reports: _Words = Field(
         default=("feed_daily", "app_daily"), description="reports that go out by themselves, separated by commas"
     )
-    gate_feed_actions: Annotated[str, AfterValidator(_policy)] = Field(
+    gate_feed_actions: Annotated[str, AfterValidator(values.policy)] = Field(
         default="", description="when feed_actions counts as complete"
     )
-    gate_message_actions: Annotated[str, AfterValidator(_policy)] = Field(
+    gate_message_actions: Annotated[str, AfterValidator(values.policy)] = Field(
         default="", description="when message_actions counts as complete"
     )
     late_after_hours: float = Field(
@@ -260,10 +231,7 @@ class Settings(BaseSettings):
     def _labels(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-        if any(not (code.strip() and sign and label.strip()) for code, sign, label in pairs):
-            raise ValueError(f"write {_PAIRS[info.field_name or '']}")
-        return {code.strip(): label.strip() for code, _, label in pairs}
+        return values.pairs(value, _PAIRS[info.field_name or ""])
 
     @field_validator("delivery_channel", mode="before")
     @classmethod
@@ -281,10 +249,8 @@ class Settings(BaseSettings):
     def _owners(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-        if any(not (report.strip() and sign and who.strip()) for report, sign, who in pairs):
-            raise ValueError("write report=owner pairs, such as app_daily=ann@example.org,feed_daily=-1001234567890")
-        return {report.strip(): tuple(who.split()) for report, _, who in pairs}
+        shape = "report=owner pairs, such as app_daily=ann@example.org,feed_daily=-1001234567890"
+        return {report: tuple(who.split()) for report, who in values.pairs(value, shape).items()}
 
     @field_validator(
         "telegram_bot_token",
@@ -326,14 +292,14 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown: tokens, passwords, addresses that hold one, and the passwords in them."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        shown = [v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value()]
-        return (*shown, *(word for value in shown for word in passwords(value)))
+        every = (getattr(self, name) for name in type(self).model_fields)
+        shown = [v.get_secret_value() for v in every if isinstance(v, SecretStr) and v.get_secret_value()]
+        return (*shown, *(word for value in shown for word in values.passwords(value)))
 
     @property
     def clickhouse_memory_bytes(self) -> int:
         """CLICKHOUSE_MEMORY_LIMIT as a number of bytes."""
-        return _bytes(self.clickhouse_memory_limit)
+        return values.in_bytes(self.clickhouse_memory_limit)
 
     @property
     def gates(self) -> Mapping[str, Policy]:
@@ -354,15 +320,6 @@ class Settings(BaseSettings):
         if self.delivery_channel == "auto":
             return bool(self.telegram_bot_token or (self.smtp_host and self.smtp_from))
         return self.delivery_channel == "subscribers"
-
-
-def passwords(address: str) -> tuple[str, ...]:
-    """The password of an address (`scheme://user:password@host`), as written and as meant; none where there is none."""
-    try:
-        found = urlsplit(address).password
-    except ValueError:  # no address at all
-        found = None
-    return (found, unquote(found)) if found else ()
 
 
 def home_folder(chosen: Path | None = None) -> Home:

@@ -1,0 +1,74 @@
+"""What single settings may say, and what it means.
+
+Belongs here: reading one value, and the sentence for a wrong one. Does not: the settings themselves (`settings.py`).
+Errors are ValueErrors that say what to write; they never repeat a value that may be a secret.
+"""
+
+import re
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+from analytics_platform.availability import parse_policy
+from analytics_platform.language import LANGUAGES
+
+SHORTEST_MEMORY = 60  # days
+
+
+def zone(name: str) -> str:
+    """The name of an IANA time zone."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not an IANA time zone; write one such as Europe/Moscow") from None
+    return name
+
+
+def language(code: str) -> str:
+    """The code of a language of reports, in lower case."""
+    code = code.lower()
+    if code not in LANGUAGES:
+        raise ValueError(f"{code!r} is not a language of this platform; write one of {', '.join(LANGUAGES)}")
+    return code
+
+
+def policy(text: str) -> str:
+    """When a table counts as complete, as `availability.parse_policy` reads it."""
+    parse_policy(text)
+    return text
+
+
+def size(text: str) -> str:
+    """A size such as 768MB."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
+        raise ValueError(f"{text!r} is not a size; write one such as 768MB or 2GB")
+    return text
+
+
+def in_bytes(size: str) -> int:
+    """A checked size as a number of bytes: GB is 1000 million, GiB 1024 times 1024 times 1024."""
+    number, unit = re.fullmatch(r"([0-9.]+) ?([KMGT]i?)B", size).groups()  # type: ignore[union-attr]  # was checked
+    return int(float(number) * (1024 if unit.endswith("i") else 1000) ** ("KMGT".index(unit[0]) + 1))
+
+
+def pairs(text: str, shape: str) -> dict[str, str]:
+    """`name=value` pairs separated by commas. `shape` is what the sentence tells to write."""
+    found = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if any(not (name.strip() and sign and value.strip()) for name, sign, value in found):
+        raise ValueError(f"write {shape}")
+    return {name.strip(): value.strip() for name, _, value in found}
+
+
+def keep_days(days: int) -> int:
+    """0 for ever, or enough for what reports look back to."""
+    if 0 < days < SHORTEST_MEMORY:
+        raise ValueError(f"facts are read up to 37 days back: keep at least {SHORTEST_MEMORY} days, or 0 for ever")
+    return days
+
+
+def passwords(address: str) -> tuple[str, ...]:
+    """The password of an address (`scheme://user:password@host`), as written and as meant; none where there is none."""
+    try:
+        found = urlsplit(address).password
+    except ValueError:  # no address at all
+        found = None
+    return (found, unquote(found)) if found else ()
