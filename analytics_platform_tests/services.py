@@ -14,10 +14,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -29,16 +30,20 @@ _NO_GROUPS: tuple[int, ...] = ()  # root's other groups are not for a server tha
 _TAIL = 20  # lines of its log that a server which does not start is shown by
 
 
+def absent(message: str) -> NoReturn:
+    """Skips the test, or fails it with REQUIRE_SERVICES=1, for what the message names."""
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 def program(name: str, package: str) -> str:
     """The path of an installed program. Skips the test, or fails it with REQUIRE_SERVICES=1, naming the package."""
     newest_first = sorted(Path(_POSTGRESQL).glob("*/bin"), key=lambda p: (len(p.parent.name), p.parent.name))[::-1]
     for folder in (None, *_FOLDERS, *map(str, newest_first)):
         if found := shutil.which(name, path=folder):
             return found
-    message = f"{name} not installed (apt-get install {package})"
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
+    absent(f"{name} not installed (apt-get install {package})")
 
 
 def free_port() -> int:
@@ -68,8 +73,12 @@ def running(
     *,
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """The server, from when it is `ready` to the end. Fails with the end of its log when it does not start."""
+    """The server, from when it is `ready` to the end. Fails with the end of its log when it does not start.
+
+    `environment` is added to this process's own.
+    """
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
@@ -79,6 +88,7 @@ def running(
             user=user,
             group=_group(user),
             extra_groups=_NO_GROUPS if user else None,
+            env={**os.environ, **(environment or {})},
         )
     try:
         deadline = time.monotonic() + _STARTS_WITHIN_SECONDS

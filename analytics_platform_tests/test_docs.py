@@ -9,14 +9,17 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
 
 from analytics_platform.cli.main import app
 from analytics_platform.settings import HOME_VARIABLE, Settings
+from analytics_platform_tests.clickhouse_service import ClickHouse
 from analytics_platform_tests.mail_server import mail_server
 from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
 
@@ -25,6 +28,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 EXAMPLE_DAY = date(2026, 11, 20)
 NOT_STARTED = ("serve",)
 WITH_STAND_INS = ("telegram.md", "delivery.md")
+ON_CLICKHOUSE = ("clickhouse.md",)
 
 FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
 1,10,view,{day} 10:00:00,1,25,Russia,Moscow,iOS,ads,0
@@ -115,6 +119,9 @@ def test_every_command_of_the_page_runs(
     monkeypatch.chdir(folder)
     monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    if page.name in ON_CLICKHOUSE:
+        monkeypatch.setenv("EVENTS_DATABASE", other_programs(request.getfixturevalue("clickhouse"), yesterday))
+        monkeypatch.setenv("WAREHOUSE_URL", request.getfixturevalue("clickhouse").empty_database("docs"))
     if page.name in WITH_STAND_INS:
         bot: TelegramServer = request.getfixturevalue("telegram")
     if page.name == "delivery.md":
@@ -135,6 +142,25 @@ def test_every_command_of_the_page_runs(
         result = CliRunner().invoke(app, words)
         assert result.exit_code == int(fails), f"{command}\n{result.output}\n{result.exception}"
         export.write_text(whole, "utf-8")
+
+
+def other_programs(server: ClickHouse, day: date) -> str:
+    """A database with an event of each kind at noon of that day, as other programs keep them."""
+    url = server.empty_database("docs_events")
+    database = urlsplit(url).path.strip("/")
+    attributes = "gender UInt8, age UInt8, country String, city String, os String, source String, exp_group Int8"
+    for table, columns, values in (
+        ("feed_actions", "post_id UInt32, action Enum('view' = 1, 'like' = 2)", "10, 'view'"),
+        ("message_actions", "reciever_id UInt32", "2"),
+    ):
+        with closing(server.client()) as client:
+            client.command(
+                f"CREATE TABLE {database}.{table} (user_id UInt64, time DateTime('Europe/Moscow'), {columns}, "
+                f"{attributes}) ENGINE = MergeTree ORDER BY (toDate(time), user_id)"
+            )
+            row = f"1, toDateTime('{day} 12:00:00', 'UTC'), {values}, 1, 25, 'Russia', 'Moscow', 'iOS', 'ads', 0"
+            client.command(f"INSERT INTO {database}.{table} SELECT {row}")
+    return database
 
 
 def small(words: list[str]) -> list[str]:
