@@ -8,6 +8,8 @@ import sys
 import typer
 
 from analytics_platform.cli import (
+    audience,
+    copy,
     deliveries,
     demo,
     doctor,
@@ -18,6 +20,7 @@ from analytics_platform.cli import (
     serve,
     slices,
     subscribers,
+    warehouse,
 )
 from analytics_platform.cli.console import JobError, err
 from analytics_platform.settings import SettingsError
@@ -32,9 +35,12 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("generate")(events.generate)
+app.command("init")(warehouse.init)
 app.command("load")(events.load)
+app.command("copy")(copy.copy)
 app.command("materialize")(slices.materialize)
 app.command("slices")(slices.slices)
+app.command("audience")(audience.audience)
 app.add_typer(reports.app, name="report")
 app.add_typer(ledger.app, name="reports")
 app.add_typer(subscribers.app, name="subscribers")

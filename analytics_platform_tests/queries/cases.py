@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from analytics_platform.availability import hourly_counts, last_event
 from analytics_platform.metrics import app_queries, facts, lineage, slices
+from analytics_platform.metrics.app import Service
+from analytics_platform.metrics.audience import Questions as AudienceQuestions
 from analytics_platform.metrics.catalog import METRICS, Count, Distinct, DistinctPerUser, Ratio, Source
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
 from analytics_platform.metrics.events import EVENT_TABLES
@@ -25,6 +27,7 @@ from analytics_platform.metrics.tables import (
 from analytics_platform.metrics.windows import Gap, day_start, day_window
 from analytics_platform.queries import Query, compose
 from analytics_platform.simulate.scenario import Scenario
+from analytics_platform.warehouses.copying import event_fingerprint, result_fingerprint
 from analytics_platform_tests.metrics.product import Events, dates, feed, message, simulated
 from analytics_platform_tests.queries.duck import DuckDB
 
@@ -108,6 +111,16 @@ def _first_seen() -> list[Query]:
     return [ask(day) for ask in (app_queries.first_seen, app_queries.first_seen_left) for day in (*DAYS, EMPTY)]
 
 
+def _audience() -> list[AudienceQuestions]:
+    spans = (*_spans(), (DAYS[0], DAY + timedelta(days=35)), (FIRST - timedelta(days=9), FIRST - timedelta(days=9)))
+    return [AudienceQuestions(a, b, service) for a, b in spans for service in Service]
+
+
+def _audience_bits() -> list[Query]:
+    bounds = ((0, 1_023), (896, 959), (4_294_967_232, 4_294_967_295))
+    return [asked.bits(*between) for asked in _audience()[::2] for between in bounds]
+
+
 # Days of 23 and of 24 hours, hours that begin at half and at a quarter to, and half an hour set back.
 _CLOCKS = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe")
 
@@ -116,6 +129,14 @@ def _hourly_counts() -> list[Query]:
     days = (*DAYS, DAY + timedelta(days=7), EMPTY)
     windows = [*(day_window(day, ZoneInfo(zone)) for zone in _CLOCKS for day in days), Gap(FIRST, EMPTY).window(ZONE)]
     return [hourly_counts(table.name, window) for table in EVENT_TABLES for window in windows]
+
+
+def _fingerprint() -> list[Query]:
+    windows = [*(day_window(day, ZONE) for day in (*DAYS, EMPTY)), Gap(FIRST, EMPTY).window(ZONE)]
+    return [
+        *(event_fingerprint(table, window) for table in EVENT_TABLES for window in windows),
+        *(result_fingerprint(table, *span) for table in TABLES for span in _spans()),
+    ]
 
 
 def _last_event() -> list[Query]:
@@ -135,6 +156,9 @@ CASES: Mapping[str, Questions] = {
     "app_retention": lambda: [app_queries.retention(day + timedelta(days=k)) for day in DAYS for k in (0, 5)],
     "app_table": lambda: [app_queries.app_table(a, b) for a, b in _spans()],
     "app_totals": lambda: [app_queries.totals(day) for day in (*DAYS, EMPTY, FIRST - timedelta(days=9))],
+    "audience": lambda: [asked.figures() for asked in _audience()],
+    "audience_bits": _audience_bits,
+    "audience_ids": lambda: [asked.ids() for asked in _audience()],
     "computed_at": lambda: _ledger("computed_at", ""),
     "computed_days": lambda: _ledger("computed_days"),
     "current_days": _current,
@@ -147,6 +171,7 @@ CASES: Mapping[str, Questions] = {
     "feed_frame": lambda: [
         compose("feed_frame", {"first_day": a, "last_day": b}) for a, b in ((DAYS[0], DAYS[-1]), (EMPTY, EMPTY))
     ],
+    "fingerprint": _fingerprint,
     "first_seen": _first_seen,
     "post_day": lambda: [app_queries.post_day(day, ZONE, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "hourly_counts": _hourly_counts,
@@ -158,7 +183,7 @@ CASES: Mapping[str, Questions] = {
 }
 
 # Queries whose rows come in an order that readers rely on.
-ORDERED = frozenset({"app_table", "feed_frame", "slices"})
+ORDERED = frozenset({"app_table", "audience", "feed_frame", "slices"})
 
 
 def events() -> Events:

@@ -1,0 +1,122 @@
+"""A small product in a warehouse, every cell of a warehouse, and `python -m ....warehouses.copies FROM TO`: a copy in a
+process of its own that says how far it is.
+
+Belongs here: filling, reading all, putting what a copy says into few words. Does not: assertions.
+"""
+
+import sys
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from analytics_platform.metrics import app_queries, facts, slices
+from analytics_platform.metrics.dimensions import Labels
+from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
+from analytics_platform.metrics.tables import (
+    APP_DAILY,
+    FEED_DAILY,
+    FIRST_SEEN,
+    POST_DAY,
+    STANDARD_TABLES,
+    daily_slices_table,
+    user_day_table,
+)
+from analytics_platform.metrics.windows import Window, day_window
+from analytics_platform.queries import Query, compose
+from analytics_platform.warehouses.base import EventLoad, Warehouse
+from analytics_platform.warehouses.copying import Copied, copy
+from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+from analytics_platform_tests.metrics.product import Events
+from analytics_platform_tests.queries import cases
+from analytics_platform_tests.warehouses.rows import open_in
+
+ZONE = cases.ZONE
+SHORT_DAY = cases.DAY  # 23 hours
+FIRST, LAST = SHORT_DAY - timedelta(days=4), SHORT_DAY + timedelta(days=2)
+# An empty day before the events, three days of them, an empty one after.
+COMPUTED = [FIRST, *cases.DAYS[2:], LAST]
+BASIS = "basis"
+EVENTS, RESULTS = [t.name for t in EVENT_TABLES], [t.name for t in STANDARD_TABLES]
+
+
+class Reader(Protocol):
+    """What answers queries."""
+
+    def rows(self, query: Query) -> list[dict[str, object]]: ...
+
+
+def load(warehouse: Warehouse, events: Events, zone: ZoneInfo = ZONE) -> None:
+    """Write those events."""
+    rows = {t: pa.Table.from_pylist(events.of(t), schema=arrow_schema(t)) for t in EVENT_TABLES}
+    warehouse.load([EventLoad(table, found.to_batches()) for table, found in rows.items()], zone)
+
+
+def compute(warehouse: Warehouse, days: Iterable[date], zone: ZoneInfo = ZONE) -> None:
+    """Every result of those days, in the order of the graph."""
+    for day in days:
+        current = warehouse.current_days(user_day_table(), *facts.lookback(day))
+        warehouse.replace_day(user_day_table(), day, facts.user_day(day, zone, current))
+        warehouse.replace_day(daily_slices_table(), day, slices.daily_slices(day, Labels()))
+        warehouse.replace_day(FEED_DAILY, day, compose("feed_daily", {"event_date": day}))
+        warehouse.replace_day(POST_DAY, day, app_queries.post_day(day, zone))
+        left = app_queries.first_seen_left(day)
+        warehouse.replace_day(FIRST_SEEN, day, app_queries.first_seen(day), also=left)
+        warehouse.replace_day(APP_DAILY, day, app_queries.app_daily(day))
+
+
+def cells(warehouse: Reader) -> dict[str, list[str]]:
+    """Every row of every table of events and results, as text that tells types; in no order of the engine's."""
+    tables = {f"events.{t.name}": [c.name for c in t.columns] for t in EVENT_TABLES}
+    tables |= {f"results.{t.name}": [name for name, _ in t.columns] for t in STANDARD_TABLES}
+    return {
+        name: sorted(
+            repr(list(row.items()))
+            for row in warehouse.rows(Query("cells", f"SELECT {', '.join(columns)} FROM {name}"))
+        )
+        for name, columns in tables.items()
+    }
+
+
+def copied(source: Warehouse, target: Warehouse, **more: object) -> Copied:
+    """A copy of the whole range."""
+    return copy(source, target, FIRST, LAST, ZONE, **more)  # type: ignore[arg-type]
+
+
+def summary(done: Copied) -> dict[str, tuple[int, int, int]]:
+    """Days copied, rows, days that were equal, by table."""
+    return {t.name: (len(t.copied), t.rows, len(t.equal)) for t in done.tables}
+
+
+def touched(done: Copied) -> dict[str, list[date]]:
+    """Days that were copied, of the tables with any."""
+    return {table.name: table.copied for table in done.tables if table.copied}
+
+
+def within(found: dict[str, list[str]], warehouse: Warehouse) -> dict[str, list[str]]:
+    """The cells that a copy of FIRST..LAST brings, from a warehouse with more."""
+    window = Window(day_window(FIRST, ZONE).start, day_window(LAST, ZONE).end)
+    for table in EVENT_TABLES:
+        rows = [row for b in warehouse.event_batches(table, window) for row in b.to_pylist()]
+        found[f"events.{table.name}"] = sorted(repr(list(row.items())) for row in rows)
+    return found
+
+
+def change(warehouse: DuckDBWarehouse, name: str, statement: str) -> None:
+    """What somebody does with a console."""
+    with duckdb.connect(getattr(warehouse, name)) as console:
+        console.execute(statement)
+
+
+def main() -> None:
+    """Copy from folder to folder; a line for each table and day that is done."""
+    source, target = (open_in(Path(folder), basis=BASIS) for folder in sys.argv[1:])
+    copy(source, target, FIRST, LAST, ZONE, progress=lambda *done: print(*done, flush=True))
+
+
+if __name__ == "__main__":
+    main()
