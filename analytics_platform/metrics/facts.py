@@ -20,6 +20,7 @@ from analytics_platform.metrics.windows import day_window, gaps
 from analytics_platform.queries import Query, Value, compose
 
 LOOKBACK_DAYS = 30
+RECENT_DAYS = 7  # of them, those that are looked at first
 
 
 def lookback(day: date) -> tuple[date, date]:
@@ -41,12 +42,15 @@ def user_day(
     """
     window = day_window(day, zone)
     first, last = lookback(day)
-    holes = gaps(first, last, current)
+    recent = day - timedelta(days=RECENT_DAYS)
+    recent_holes = gaps(recent, last, current)
+    holes = [*recent_holes, *gaps(first, recent - timedelta(days=1), current)]
     params: dict[str, Value] = {
         "event_date": day,
         "day_start": window.start,
         "day_end": window.end,
         "lookback_first": first,
+        "recent_first": recent,
     }
     for k, hole in enumerate(holes):
         missing = hole.window(zone)
@@ -66,6 +70,7 @@ def user_day(
         pair_distinct=[m for m in per_user if m.source is not Source.FEED],
         feed_distinct=[m for m in per_user if m.source is Source.FEED],
         gaps=len(holes),
+        recent_gaps=len(recent_holes),
     )
 
 

@@ -3,8 +3,8 @@
 A file is a Jinja2 template only where the catalogue of metrics and dimensions shapes the statement; values never enter
 the text, they are bound. Tables are written `events.<table>` and `results.<table>`; a warehouse knows where those live.
 
-Where the standard text is slow on ClickHouse (it evaluates a CTE anew at each use), `<name>.clickhouse.sql` stands beside
-it: the same parameters, the same rows, compared by the contract suite.
+Where the standard text is slow on ClickHouse (it evaluates a CTE anew at each use), `<name>.clickhouse.sql` stands
+beside it: the same parameters, the same rows, compared by the contract suite.
 """
 
 from collections.abc import Mapping

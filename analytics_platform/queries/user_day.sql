@@ -4,24 +4,30 @@
   Two arms of events are united before grouping, so each event is hashed once. Grouping by user AND attributes is
   2.3 times cheaper than grouping by user and picking attributes by time; the few users whose attributes change within
   the day are then put right in `changed`.
+
+  Counts are added up in pairs, one in the upper and one in the lower 32 bits of a sum: every column that a million
+  events are added up in costs about as much as one more to group by. No count of a user and day reaches 2^31, which is
+  what its column in facts/user_day holds.
 #}
+{% set two = own_counts | batch(2) | list %}
+{% macro one(m, source) %}{{ 'CASE WHEN ' ~ m.where ~ ' THEN 1 ELSE 0 END' if m.source == source else '0' }}{% endmacro %}
+{% macro events(source) %}
+    SELECT user_id, time, {{ attributes | join(', ') }}
+    {% for pair in two %}
+      , {{ one(pair[0], source) }}{% if pair | length > 1 %} + 4294967296 * {{ one(pair[1], source) }}{% endif %} AS two_{{ loop.index }}
+    {% endfor %}
+{% endmacro %}
 WITH own AS (
   SELECT user_id, {{ attributes | join(', ') }}, max(time) AS attributes_time
-  {% for m in own_counts %}
-    , count(*) FILTER (WHERE is_{{ m.name }}) AS {{ m.name }}
+  {% for pair in two %}
+    , CAST(sum(two_{{ loop.index }}) AS BIGINT) AS two_{{ loop.index }}
   {% endfor %}
   FROM (
-    SELECT user_id, time, {{ attributes | join(', ') }}
-    {% for m in own_counts %}
-      , {{ '(' ~ m.where ~ ')' if m.source == 'feed' else 'false' }} AS is_{{ m.name }}
-    {% endfor %}
+{{ events('feed') }}
     FROM events.feed_actions
     WHERE time >= $day_start AND time < $day_end
     UNION ALL
-    SELECT user_id, time, {{ attributes | join(', ') }}
-    {% for m in own_counts %}
-      , {{ '(' ~ m.where ~ ')' if m.source == 'sent' else 'false' }} AS is_{{ m.name }}
-    {% endfor %}
+{{ events('sent') }}
     FROM events.message_actions
     WHERE time >= $day_start AND time < $day_end
   ) AS event
@@ -40,15 +46,15 @@ last_known AS (
   WHERE user_id IN (SELECT user_id FROM changed)
 ),
 active AS (
-  SELECT user_id, {{ attributes | join(', ') }}, attributes_time{% for m in own_counts %}, {{ m.name }}{% endfor %}
+  SELECT user_id, {{ attributes | join(', ') }}, attributes_time{% for pair in two %}, two_{{ loop.index }}{% endfor %}
 
   FROM own
   WHERE user_id NOT IN (SELECT user_id FROM changed)
   UNION ALL
   SELECT user_id{% for a in attributes %}, max(CASE WHEN place = 1 THEN {{ a }} END) AS {{ a }}{% endfor %},
     max(attributes_time) AS attributes_time
-  {% for m in own_counts %}
-    , sum({{ m.name }}) AS {{ m.name }}
+  {% for pair in two %}
+    , CAST(sum(two_{{ loop.index }}) AS BIGINT) AS two_{{ loop.index }}
   {% endfor %}
   FROM last_known
   GROUP BY user_id
@@ -99,44 +105,60 @@ contact AS (
 receive_only AS (
   SELECT * FROM contact WHERE contact_id NOT IN (SELECT user_id FROM own)
 ),
-earlier AS (
+{# What is known of those users from a part of the lookback: its first and last day and its gaps, by number. #}
+{% macro known(first, before, holes, who) %}
   SELECT user_id, attributes_time AS seen, {{ attributes | join(', ') }}
   FROM results.user_day
-  WHERE event_date >= $lookback_first AND event_date < $event_date AND attributes_time IS NOT NULL
-  {% for gap in range(gaps) %}
+  WHERE event_date >= {{ first }} AND event_date < {{ before }} AND attributes_time IS NOT NULL
+  {% for gap in holes %}
     AND NOT (event_date >= $gap_{{ gap }}_first AND event_date <= $gap_{{ gap }}_last)
   {% endfor %}
-    AND user_id IN (SELECT contact_id FROM receive_only)
-  {% for gap in range(gaps) %}
+    AND user_id IN ({{ who }})
+  {% for gap in holes %}
+    {% for table in ('feed_actions', 'message_actions') %}
   UNION ALL
   SELECT user_id, time, {{ attributes | join(', ') }}
-  FROM events.feed_actions
-  WHERE time >= $gap_{{ gap }}_start AND time < $gap_{{ gap }}_end
-    AND user_id IN (SELECT contact_id FROM receive_only)
-  UNION ALL
-  SELECT user_id, time, {{ attributes | join(', ') }}
-  FROM events.message_actions
-  WHERE time >= $gap_{{ gap }}_start AND time < $gap_{{ gap }}_end
-    AND user_id IN (SELECT contact_id FROM receive_only)
+  FROM events.{{ table }}
+  WHERE time >= $gap_{{ gap }}_start AND time < $gap_{{ gap }}_end AND user_id IN ({{ who }})
+    {% endfor %}
   {% endfor %}
+{% endmacro %}
+{# Most are found in the last days. The rest of the lookback is read for the few who are not, and hardly decoded. #}
+recent AS (
+{{ known('$recent_first', '$event_date', range(recent_gaps), 'SELECT contact_id FROM receive_only') -}}
+),
+not_recent AS (
+  SELECT contact_id FROM receive_only WHERE contact_id NOT IN (SELECT user_id FROM recent)
+),
+earlier AS (
+  SELECT * FROM recent
+  UNION ALL
+{{ known('$lookback_first', '$recent_first', range(recent_gaps, gaps), 'SELECT contact_id FROM not_recent') -}}
 ),
 newest AS (
   SELECT user_id, max(seen) AS seen FROM earlier GROUP BY user_id
 ),
-{# Only rows of the latest moment are numbered: ranking all of the lookback costs a third more. #}
+{# Only rows of the latest moment are numbered: ranking all of the lookback costs a third more. Two rows of one moment
+   come from events alone: facts/user_day has one row of a user and day. #}
 latest AS (
-  SELECT earlier.*, row_number() OVER (
+  SELECT earlier.*, {% if gaps %}row_number() OVER (
     PARTITION BY earlier.user_id
     ORDER BY {% for a in attributes %}earlier.{{ a }} DESC NULLS LAST{{ ', ' if not loop.last }}{% endfor %}
 
-  ) AS place
+  ){% else %}1{% endif %} AS place
   FROM earlier
   JOIN newest ON newest.user_id = earlier.user_id AND newest.seen = earlier.seen
 )
 SELECT CAST($event_date AS DATE) AS event_date, active.user_id AS user_id
 {% for m in user_day_metrics %}
   {% if m in own_counts %}
-  , active.{{ m.name }} AS {{ m.name }}
+    {% set place = own_counts.index(m) %}
+    {% set both = 'active.two_' ~ (place // 2 + 1) %}
+    {% if place % 2 %}
+  , CAST(({{ both }} - {{ both }} % 4294967296) / 4294967296 AS BIGINT) AS {{ m.name }}
+    {% else %}
+  , {{ both }} % 4294967296 AS {{ m.name }}
+    {% endif %}
   {% elif m in feed_distinct %}
   , coalesce({{ m.name }}_per_user.{{ m.name }}, 0) AS {{ m.name }}
   {% else %}
