@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from analytics_platform.metrics.catalog import METRICS, Ratio
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
 from benchmarks import cells
 from benchmarks.cases import CASES, CHATS, DAY_TICKS, Group, chosen
+from benchmarks.growth import growth_aims, growth_lines
 from benchmarks.measure import Measured
 from benchmarks.table import agreements, aims
 
@@ -23,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
     written = folder / "results.json"
     command = [
         sys.executable,
@@ -45,7 +48,11 @@ def measured(cpu: float, checksum: str = "") -> Measured:
 
 OF_HOMES = [case.name for case in CASES if case.group in (Group.JOB, Group.TICKS)]
 OF_DELIVERY = [case.name for case in CASES if case.group is Group.DELIVERY]
-OF_FILES = [case.name for case in CASES if case.name not in OF_HOMES + OF_DELIVERY]
+ON_SERVER = [case.name for case in CASES if case.name.startswith("c_")]
+# What differs from these in the number of days alone is left out, for it takes a process of a second and more each.
+SAME_CODE = ["f60", "f60_max", "hand60", "hand_facts60", "polars60", "c", "c60", "c60_max", "c_hand60", "c_u"]
+SAME_CODE += ["c_hand", "c_pandas_text60"]
+OF_FILES = [case.name for case in CASES if case.name not in OF_HOMES + OF_DELIVERY + ON_SERVER + SAME_CODE]
 
 
 def every(folder: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -64,7 +71,8 @@ def every(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 @pytest.mark.slow
 def test_every_case_of_files_runs_and_all_ways_agree(tmp_path: Path) -> None:
     facts = every(tmp_path, OF_FILES)
-    assert facts["ours"]["checksum"] == facts["pandas"]["checksum"] == facts["pandas_text"]["checksum"]
+    ways = ("ours", "hand", "hand_facts", "polars", "pandas", "pandas_text")
+    assert len({facts[way]["checksum"] for way in ways}) == 1
     assert facts["ours60"]["checksum"] == facts["pandas_text60"]["checksum"] != facts["ours"]["checksum"]
     assert facts["ours60"]["user_days"] > facts["ours"]["user_days"] > 0
     assert facts["loader"]["rows"] == facts["csv_count"]["rows"] == facts["csv_table"]["rows"] == 4_000
@@ -73,6 +81,29 @@ def test_every_case_of_files_runs_and_all_ways_agree(tmp_path: Path) -> None:
     for name in ("ours", "ours60"):
         assert set(facts[name]["parts"]) == {"facts, computed", "facts, written", "slices"}
         assert min(facts[name]["parts"].values()) > 0
+
+
+@pytest.mark.slow
+def test_every_way_on_clickhouse_agrees_with_duckdb(tmp_path: Path) -> None:
+    names = ["ours", *(name for name in ON_SERVER if name not in SAME_CODE), "ours60", "audience"]
+    facts = every(tmp_path, [case.name for case in CASES if case.name in names])
+    ways = ("ours", "c_ours", "c_hand_facts", "c_pandas_text")
+    assert len({facts[way]["checksum"] for way in ways}) == 1
+    assert facts["c_ours60"]["checksum"] == facts["ours60"]["checksum"]
+    assert facts["c_ours60"]["user_days"] == facts["ours60"]["user_days"]
+    assert facts["c_audience"]["checksum"] == facts["audience"]["checksum"]
+    assert facts["c_max"]["feed_actions"] > facts["c_max"]["message_actions"] > 0
+    for name in ("c_ours", "c_ours60"):
+        assert min(facts[name]["parts"].values()) > 0
+
+
+@pytest.mark.slow
+def test_growth_leaves_no_files_that_were_not_there(tmp_path: Path) -> None:
+    done, results = run(tmp_path, "--growth", "0.01", "0.02", "--rounds", "1", "--only", "f_max", "ours")
+    assert done.returncode == 0, done.stderr
+    assert set(results["sizes"]) == {"0.01", "0.02"}
+    assert done.stdout.count("\nours ") == 2
+    assert not any((tmp_path / "data").iterdir())
 
 
 @pytest.mark.slow
@@ -95,8 +126,11 @@ def test_every_case_of_homes_runs_and_a_day_of_ticks_has_all_kinds(tmp_path: Pat
 
 @pytest.mark.slow
 def test_every_case_of_delivery_sends_all_of_it_once_to_every_chat(tmp_path: Path) -> None:
-    # That each chat got the whole report once and in order is checked by the cases themselves.
-    facts = every(tmp_path, OF_DELIVERY)
+    # That each chat got the whole report once and in order is checked by the cases themselves. Side by side, because
+    # they mostly wait: a chat takes one message a second.
+    with ThreadPoolExecutor(len(OF_DELIVERY)) as pool:
+        done = pool.map(lambda name: every(tmp_path / name, [name]), OF_DELIVERY)
+        facts = {name: one for found in done for name, one in found.items()}
     assert {name: one["chats"] for name, one in facts.items()} == {
         "delivery_loop": 2,
         "delivery_25": 2,
@@ -112,7 +146,7 @@ def test_every_case_of_delivery_sends_all_of_it_once_to_every_chat(tmp_path: Pat
         assert facts[name]["writes_a_second"] > 0
         assert facts[name]["seconds"] > facts[name]["allowed"] * 0.9
     # What is kept between runs has nothing of deliveries.
-    assert not any((tmp_path / "data").rglob("state.db"))
+    assert not any(tmp_path.rglob("state.db"))
 
 
 @pytest.mark.slow
@@ -142,9 +176,25 @@ def test_one_cell_changes_the_checksum_and_order_does_not() -> None:
 
 
 def test_disagreement_is_seen_and_aims_compare_cases_of_the_same_run() -> None:
-    results = {"f": measured(1), "ours": measured(5, "a"), "pandas_text": measured(30, "b")}
+    results = {"f_max": measured(1), "ours": measured(5, "a"), "pandas_text": measured(30, "b")}
     assert agreements(results) == {("ours", "pandas_text"): False}
     assert [(round(a.value, 1), a.met) for a in aims(results)] == [(5.0, True), (6.0, False)]
+    both = {"ours": measured(5, "a"), "c_max": measured(1), "c_ours": measured(9, "a")}
+    assert agreements(both) == {("ours", "c_ours"): True}
+    assert [(a.value, a.met) for a in aims(both)] == [(9.0, False)]
+
+
+def test_a_row_that_costs_more_as_data_grows_is_seen() -> None:
+    def day(cpu: float, rows: int) -> dict[str, Measured]:
+        counted = Measured(cpu / 4, 1, 1, 1, facts={"feed_actions": rows, "message_actions": 0})
+        return {"f_max": counted, "ours": measured(cpu)}
+
+    linear = {10.0: day(1, 1_000), 100.0: day(11, 10_000)}
+    assert [(round(a.value, 2), a.met) for a in growth_aims(linear, 60)] == [(1.1, True)]
+    assert [(round(a.value, 2), a.met) for a in growth_aims({**linear, 100.0: day(15, 10_000)}, 60)] == [(1.5, False)]
+    assert growth_aims({10.0: day(1, 1_000)}, 60) == []
+    # Without the scan rows are those asked for: 10M of the feed and 2M messages over 60 days.
+    assert any(" 200,000 " in line for line in growth_lines({10.0: {"ours": measured(1)}}, 60))
 
 
 def test_a_part_of_a_day_of_ticks_says_nothing_of_the_day() -> None:

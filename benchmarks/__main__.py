@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.cases import Case, Group, chosen
+from benchmarks.cases import Case, Group, chosen, files_of
 from benchmarks.data import COMMAND, Place, plain_environment
+from benchmarks.growth import SIZES, growth_cases, growth_lines
 from benchmarks.homes import home_of
 from benchmarks.measure import Measured, measure_command
 from benchmarks.table import agreements, lines
@@ -26,31 +27,66 @@ _SOURCES = Path(__file__).resolve().parent.parent
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _options(arguments)
+    if options.growth is not None:
+        _grow(options)
+        return
     try:
         cases = chosen(options.only)
     except ValueError as error:
         sys.exit(str(error))
     place = Place(options.data, options.shape, options.rows, options.days)
-    place.root.mkdir(parents=True, exist_ok=True)
-    if any(case.group not in (Group.GENERATOR, Group.JOB, Group.TICKS, Group.DELIVERY) for case in cases):
-        _say(f"files of {place.folder} ...")
-        _worker(place, "prepare")
+    _prepare(place, cases)
     results = _measure_all(place, cases, options.rounds)
     shutil.rmtree(place.scratch, ignore_errors=True)
     print(f"\n{options.shape}, {options.rows:g}M feed rows over {options.days} days; {_machine()}\n")
     for line in lines(cases, results):
         print(line)
-    if options.json:
-        whole = {
-            "shape": options.shape,
-            "rows": options.rows,
-            "days": options.days,
-            "machine": _machine(),
-            "cases": {name: measured.to_json() for name, measured in results.items()},
-        }
-        options.json.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
+    _write(options, {"rows": options.rows, "cases": _plain(results)})
     if not all(agreements(results).values()):
         sys.exit("two ways of computing the same figures disagree, so their costs cannot be compared")
+
+
+def _grow(options: argparse.Namespace) -> None:
+    """Every size in turn in each round; files that were not there before are gone afterwards."""
+    cases = growth_cases(options.only)
+    if not cases:
+        sys.exit(f"there is no case of growth among {', '.join(options.only)}")
+    places = [Place(options.data, options.shape, size, options.days) for size in sorted(options.growth or SIZES)]
+    passing = [place for place in places if not place.folder.exists()]
+    try:
+        for place in places:
+            _prepare(place, cases)
+        grown: dict[float, dict[str, Measured]] = {place.rows: {} for place in places}
+        for _ in range(options.rounds):
+            for case in cases:
+                for place in places:
+                    measured = _measured(place, case)
+                    found = grown[place.rows]
+                    found[case.name] = measured.better(found.get(case.name))
+    finally:
+        for place in places:
+            shutil.rmtree(place.folder if place in passing else place.scratch, ignore_errors=True)
+    print(f"\n{options.shape}, {options.days} days; {_machine()}\n")
+    for line in growth_lines(grown, options.days):
+        print(line)
+    _write(options, {"sizes": {f"{size:g}": _plain(found) for size, found in grown.items()}})
+
+
+def _write(options: argparse.Namespace, results: Mapping[str, object]) -> None:
+    if options.json:
+        whole = {"shape": options.shape, "days": options.days, "machine": _machine(), **results}
+        options.json.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
+
+
+def _plain(results: Mapping[str, Measured]) -> dict[str, object]:
+    return {name: measured.to_json() for name, measured in results.items()}
+
+
+def _prepare(place: Place, cases: Sequence[Case]) -> None:
+    place.root.mkdir(parents=True, exist_ok=True)
+    for name in files_of(cases):
+        _say(f"{name} of {place.folder} ...")
+        _worker(place, f"prepare_{name}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -60,12 +96,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--shape", choices=("dense", "product"), default="dense", help="see benchmarks/README.md")
     folder = Path(tempfile.gettempdir()) / "analytics-platform-benchmarks"
     parser.add_argument("--data", type=Path, default=folder, help="folder for files, kept for the next run")
+    parser.add_argument(
+        "--growth",
+        type=float,
+        nargs="*",
+        metavar="M",
+        help="our own work at these sizes instead, in millions of feed rows (default 1 10 50 100)",
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these cases alone")
     parser.add_argument("--rounds", type=int, default=3, help="processes a case, at most (default 3)")
     parser.add_argument("--json", type=Path, help="write the results to this file too")
     options = parser.parse_args(arguments)
-    if options.rows <= 0 or options.days < 1 or options.rounds < 1:
-        parser.error("--rows, --days and --rounds are positive")
+    if min(options.rows, options.days, options.rounds, *(options.growth or ())) <= 0:
+        parser.error("--rows, --days, --rounds and the sizes of --growth are positive")
     options.data = options.data.resolve()
     return options
 
@@ -80,15 +123,18 @@ def _measure_all(place: Place, cases: Sequence[Case], rounds: int) -> dict[str, 
             _say(f"home {home} ...")
             _worker(place, f"home_{home}")
             homes.add(home)
-        for turn in range(min(rounds, max((case.rounds for case in members), default=0))):
+        for _ in range(min(rounds, max((case.rounds for case in members), default=0))):
             for case in members:
-                _say(f"{case.name} ({turn + 1})")
-                if group is Group.JOB:
-                    measured = _command(place, case)
-                else:
-                    measured = Measured(**json.loads(_worker(place, case.name, case.repeats).splitlines()[-1]))
+                measured = _measured(place, case)
                 results[case.name] = measured.better(results.get(case.name))
     return results
+
+
+def _measured(place: Place, case: Case) -> Measured:
+    _say(f"{case.name} of {place.rows:g}M")
+    if case.group is Group.JOB:
+        return _command(place, case)
+    return Measured(**json.loads(_worker(place, case.name, case.repeats).splitlines()[-1]))
 
 
 def _worker(place: Place, name: str, repeats: int = 1) -> str:

@@ -4,10 +4,11 @@ Belongs here: cases over a warehouse file of events. Does not: the other way of 
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 
@@ -18,12 +19,20 @@ from analytics_platform.metrics.tables import daily_slices_table, user_day_table
 from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query
 from analytics_platform.settings import Settings
+from analytics_platform.warehouses.base import Warehouse
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from benchmarks.cells import checksum
 from benchmarks.data import ENGINE, UTC_ZONE, Place
 from benchmarks.measure import Job, Moment
 
 LABELS = Labels({"gender": Settings.model_fields["gender_labels"].default})
+
+
+class Split(Warehouse, Protocol):
+    """A warehouse that adds up the CPU seconds of computing and of writing."""
+
+    reading: float
+    writing: float
 
 
 class SplitWarehouse(DuckDBWarehouse):
@@ -84,27 +93,36 @@ def scan(place: Place, days: Sequence[date], *, text: str = "count", each: bool)
 
 
 def platform(place: Place, days: Sequence[date], *, each: bool) -> Job:
-    """facts/user_day and metrics/daily_slices of those days, computed and written as the assets do.
-
-    `each`: as daily runs, which find the 30 days before computed and take a day at a time; else as one backfill into an
-    empty file, measured as a whole. Parts are in the order of the assets:
-    all facts, then all slices. The checks that the assets make of their own results come on top and are not part of it.
-    """
+    """facts/user_day and metrics/daily_slices of those days, computed and written as the assets do; see `computed`."""
     results = place.scratch / "results.duckdb"
-    users, sliced = user_day_table(), daily_slices_table()
     # For its imports: the work itself begins with files closed and nothing cached, as a run does.
     SplitWarehouse(place.events, results, place.scratch / "tmp", ENGINE).prepare()
-    made: list[SplitWarehouse] = []
-    shares = len(days) if each else 1
 
-    def before() -> None:
-        made.clear()
+    def start() -> SplitWarehouse:
         if each:
             shutil.copyfile(place.before, results)
         else:
             remove(results)
-        made.append(SplitWarehouse(place.events, results, place.scratch / "tmp", ENGINE))
-        made[0].prepare()
+        warehouse = SplitWarehouse(place.events, results, place.scratch / "tmp", ENGINE)
+        warehouse.prepare()
+        return warehouse
+
+    return computed(days, start, each=each)
+
+
+def computed(days: Sequence[date], start: Callable[[], Split], *, each: bool) -> Job:
+    """Those days in the warehouse that `start` gives, in which none of them is computed.
+
+    `each`: as daily runs, which find the 30 days before computed and take a day at a time; else as one backfill into
+    empty tables, measured as a whole. Parts are in the order of the assets:
+    all facts, then all slices. The checks that the assets make of their own results come on top and are not part of it.
+    """
+    users, sliced = user_day_table(), daily_slices_table()
+    made: list[Split] = []
+    shares = len(days) if each else 1
+
+    def before() -> None:
+        made[:] = [start()]
 
     def compute(chosen: Sequence[date]) -> Mapping[str, float]:
         [warehouse] = made
@@ -126,12 +144,12 @@ def platform(place: Place, days: Sequence[date], *, each: bool) -> Job:
 
     def outcome() -> Mapping[str, object]:
         [warehouse] = made
-        start = Moment.now().cpu
+        began = Moment.now().cpu
         for day in days:
             warehouse.rows(facts.event_totals(day, UTC_ZONE))
             warehouse.rows(facts.stored_totals(day))
             warehouse.rows(slices.slices_between(day, day))
-        checks = Moment.now().cpu - start
+        checks = Moment.now().cpu - began
         rows = warehouse.rows(slices.slices_between(days[0], days[-1]))
         text = "SELECT count(*) AS n FROM results.user_day WHERE event_date >= $first AND event_date <= $last"
         [counted] = warehouse.rows(Query("count", text, {"first": days[0], "last": days[-1]}))

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from analytics_platform.metrics.events import EVENT_TABLES, FEED_ACTIONS
 from analytics_platform.metrics.facts import LOOKBACK_DAYS, lookback, user_day
 from analytics_platform.metrics.tables import user_day_table
+from analytics_platform.metrics.windows import day_window
 from analytics_platform.settings import HOME_VARIABLE, Settings
 
 # Raise it when the events change: files of an earlier version are then made anew.
@@ -51,6 +52,16 @@ class Place:
     def looked_up(self) -> Path:
         """Attributes of users who only received messages, by day: what the pandas way is given for nothing."""
         return self.folder / "looked_up.parquet"
+
+    @property
+    def parquet(self) -> Path:
+        """The events once more as Parquet, a file a table and day."""
+        return self.folder / "parquet"
+
+    @property
+    def server(self) -> Path:
+        """The events once more in ClickHouse's own files."""
+        return self.folder / "clickhouse"
 
     @property
     def csv(self) -> Path:
@@ -136,6 +147,31 @@ def make_before(place: Place) -> None:
         current = warehouse.current_days(table, *lookback(day))
         warehouse.replace_day(table, day, user_day(day, UTC_ZONE, current))
     draft.rename(place.before)
+
+
+def make_parquet(place: Place) -> None:
+    """The events as Parquet files, one a table and day, sorted by time; nothing when they are there."""
+    import duckdb
+
+    if place.parquet.exists():
+        return
+    draft = place.parquet.with_suffix(".partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    with duckdb.connect(place.events, read_only=True) as con:
+        for table in EVENT_TABLES:
+            (draft / table.name).mkdir(parents=True)
+            for day in place.dates:
+                window = day_window(day, UTC_ZONE)
+                # No parameters inside a COPY.
+                within = f"time >= TIMESTAMP '{window.start}' AND time < TIMESTAMP '{window.end}'"
+                target = parquet_of(draft, table.name, day)
+                con.execute(f"COPY (SELECT * FROM {table.name} WHERE {within}) TO '{target}' (FORMAT parquet)")
+    draft.rename(place.parquet)
+
+
+def parquet_of(folder: Path, table: str, day: date) -> Path:
+    """The file of a table and day."""
+    return folder / table / f"{day}.parquet"
 
 
 def make_csv(place: Place) -> None:

@@ -4,8 +4,9 @@ Belongs here: that computation, with and without the text in which ClickHouse se
 the platform's own. It is given the attributes of users who only received messages; it had no way to find them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -33,28 +34,50 @@ RECEIVED = (
 _BANDS = ("0-19", "20-29", "30-39", "40-49", "50-59", "60+")
 
 
+Answer = Callable[[str], pd.DataFrame]
+
+
 def pandas_way(place: Place, days: Sequence[date], *, text: bool, each: bool) -> Job:
-    """The slices of each of those days, measured per day (`each`) or as a whole.
+    """The slices of each of those days from DuckDB, measured per day (`each`) or as a whole.
 
     `text`: each answer of the engine goes through a file of tab-separated text.
     """
     con = attached(place)
+    answer = place.scratch / "answer.tsv"
+
+    def read(statement: str) -> pd.DataFrame:
+        if not text:
+            return con.execute(statement).df()
+        con.execute(f"COPY ({statement}) TO '{answer}' (FORMAT csv, DELIMITER '\t', HEADER)")
+        return pd.read_csv(answer, sep="\t")
+
+    return _job(place, days, read, each=each)
+
+
+def server_way(place: Place, days: Sequence[date], *, each: bool) -> Job:
+    """The same from ClickHouse, whose answers are tab-separated text: what scripts started by cron did."""
+    from benchmarks.server import open_server
+
+    warehouse = open_server(place)
+
+    def read(statement: str) -> pd.DataFrame:
+        return pd.read_csv(BytesIO(warehouse.text(statement)), sep="\t", na_values="\\N")
+
+    return _job(place, days, read, each=each)
+
+
+def _job(place: Place, days: Sequence[date], read: Answer, *, each: bool) -> Job:
     looked_up = dict(iter(pd.read_parquet(place.looked_up).groupby("day")))
     nobody = pd.DataFrame({name: [] for name in ("user_id", *_ATTRIBUTES)})
-    answer = place.scratch / "answer.tsv"
     made: list[pd.DataFrame] = []
 
-    def read(statement: str, day: date) -> pd.DataFrame:
-        sql = statement.format(day=day)
-        if not text:
-            return con.execute(sql).df()
-        con.execute(f"COPY ({sql}) TO '{answer}' (FORMAT csv, DELIMITER '\t', HEADER)")
-        return pd.read_csv(answer, sep="\t")
+    def asked(statement: str, day: date) -> pd.DataFrame:
+        return read(statement.format(day=day))
 
     def run() -> Mapping[str, float]:
         made.clear()
         for day in days:
-            users = _merged(read(FEED, day), read(SENT, day), read(RECEIVED, day), looked_up.get(day, nobody))
+            users = _merged(asked(FEED, day), asked(SENT, day), asked(RECEIVED, day), looked_up.get(day, nobody))
             made.append(_sliced(users).assign(event_date=day))
         return {}
 

@@ -7,11 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cases import CHATS, DAY_TICKS, Case, Group
+from benchmarks.cases import CHATS, DAY_TICKS, MEASURES, Case, Group
 from benchmarks.measure import Measured
 
 Results = Mapping[str, Measured]
-_LINE = "{:<16}{:<38}{:>10}{:>10}{:>9}{:>9}{:>13}"
+_LINE = "{:<16}{:<42}{:>10}{:>10}{:>8}{:>8}{:>9}{:>9}"
+
+
+_DAY = ("ours", "hand", "hand_facts", "polars", "pandas", "pandas_text")
+_SERVER_DAY = ("c_ours", "c_hand", "c_hand_facts", "c_pandas_text")
+_BACKFILL = ("ours60", "hand60", "hand_facts60", "polars60", "pandas_text60")
+_SERVER_BACKFILL = ("c_ours60", "c_hand60", "c_pandas_text60")
+# Cases of a line compute the same figures, on whichever engine.
+_ALIKE = ((*_DAY, *_SERVER_DAY), (*_BACKFILL, *_SERVER_BACKFILL), ("audience", "c_audience"))
 
 
 @dataclass(frozen=True)
@@ -38,15 +46,21 @@ def aims(results: Results) -> list[Aim]:
         if top and bottom:
             found.append(Aim(text, top / bottom, top / bottom <= limit))
 
-    at_most("a day costs at most 6 x f", cpu("ours"), cpu("f"), 6)
-    at_most("a day costs at most 6 x f_max", cpu("ours"), cpu("f_max"), 6)
+    at_most("a day on DuckDB costs at most 5 x f_max", cpu("ours"), cpu("f_max"), 5)
+    at_most("a day on ClickHouse costs at most 8 x c_max", cpu("c_ours"), cpu("c_max"), 8)
     if (ours := cpu("ours")) and (old := cpu("pandas_text")):
         found.append(Aim("a day costs at least 8 times less than pandas over text", old / ours, old / ours >= 8))
-    at_most("all days cost at most 9 x f60", cpu("ours60"), cpu("f60"), 9)
-    at_most("all days cost at most 9 x f60_max", cpu("ours60"), cpu("f60_max"), 9)
+    at_most("all days on DuckDB cost at most 8 x f60_max", cpu("ours60"), cpu("f60_max"), 8)
+    at_most("all days on ClickHouse cost at most 8 x c60_max", cpu("c_ours60"), cpu("c60_max"), 8)
     if "ours60" in results:
         total = results["ours60"].total
-        found.append(Aim("all days in less than 1024 MiB, the whole process", total, total < 1024))
+        found.append(Aim("all days on DuckDB in less than 600 MiB, the whole process", total, total < 600))
+    if "c_ours60" in results:
+        # The engine alone is 300 MiB of a process that has it inside; with a server it is not in ours.
+        peak = results["c_ours60"].peak
+        found.append(Aim("all days on ClickHouse in less than 600 MiB, what the work added", peak, peak < 600))
+    at_most("metrics across days cost at most 2 x a scan of user_day", cpu("audience"), cpu("u"), 2)
+    at_most("the same on ClickHouse", cpu("c_audience"), cpu("c_u"), 2)
     at_most("the daily job takes less than 6 s of CPU", cpu("job"), 1, 6)
     at_most("the app report takes less than 8 s of CPU", cpu("job_app"), 1, 8)
     if "ticks" in results:
@@ -76,7 +90,7 @@ def _delivery_aims(results: Results) -> Iterator[Aim]:
 def agreements(results: Results) -> dict[tuple[str, ...], bool]:
     """The cases that compute the same thing, and whether every cell of theirs is equal."""
     found = {}
-    for alike in (("ours", "pandas", "pandas_text"), ("ours60", "pandas_text60")):
+    for alike in _ALIKE:
         sums = {name: results[name].facts["checksum"] for name in alike if name in results}
         if len(sums) > 1:
             found[tuple(sums)] = len(set(sums.values())) == 1
@@ -85,26 +99,28 @@ def agreements(results: Results) -> dict[tuple[str, ...], bool]:
 
 def lines(cases: Sequence[Case], results: Results) -> Iterator[str]:
     """The table and the aims."""
-    yield _LINE.format("case", "", "CPU ms", "wall ms", "MiB", "total", "CPU x first")
+    yield _LINE.format("case", "", "CPU ms", "wall ms", "MiB", "total", "x first", "x max")
     for group in Group:
         members = [case for case in cases if case.group is group]
         if not members:
             continue
         yield f"\n{group}{_rows(members, results)}"
         first = results[members[0].name].cpu
+        measure = MEASURES.get(group, "")
+        top = results[measure].cpu if measure in results else 0.0
         for case in members:
-            yield from _case(case, results[case.name], first)
+            yield from _case(case, results[case.name], first, top)
     yield ""
     yield from (str(aim) for aim in aims(results))
     for names, same in agreements(results).items():
         yield f"{'same' if same else 'DIFFERENT'} numbers in every cell: {', '.join(names)}"
 
 
-def _case(case: Case, measured: Measured, first: float) -> Iterator[str]:
+def _case(case: Case, measured: Measured, first: float, top: float) -> Iterator[str]:
     def row(name: str, about: str, cpu: float, *others: str) -> str:
         wall, peak, total = others or ("", "", "")
-        ratio = f"{cpu / first:.1f}" if first else ""
-        return _LINE.format(name, about, f"{cpu * 1000:,.1f}", wall, peak, total, ratio)
+        ratios = [f"{cpu / of:.1f}" if of else "" for of in (first, top)]
+        return _LINE.format(name, about, f"{cpu * 1000:,.1f}", wall, peak, total, *ratios).rstrip()
 
     m = measured
     yield row(case.name, case.about, m.cpu, f"{m.wall * 1000:,.1f}", f"{m.peak:,.0f}", f"{m.total:,.0f}")
@@ -113,13 +129,15 @@ def _case(case: Case, measured: Measured, first: float) -> Iterator[str]:
     if isinstance(checks := m.facts.get("checks_cpu"), float):
         yield row("", "  on top: what the checks read", checks)
     for kind, (mean, most) in _each_tick(m.facts).items():
-        yield _LINE.format("", f"  {kind}", "", "", "", "", "").rstrip() + f": a tick {mean:.1f}, at most {most:.1f}"
+        yield (
+            _LINE.format("", f"  {kind}", "", "", "", "", "", "").rstrip() + f": a tick {mean:.1f}, at most {most:.1f}"
+        )
     if isinstance(dearest := m.facts.get("dearest_day_cpu"), float):
         yield row("", "  reckoned: data never comes", dearest)
     if "floods" in m.facts:
-        yield _LINE.format("", f"  {_delivery(m.facts)}", "", "", "", "", "").rstrip()
+        yield _LINE.format("", f"  {_delivery(m.facts)}", "", "", "", "", "", "").rstrip()
     if isinstance(rows := m.facts.get("rows"), int) and m.cpu:
-        yield _LINE.format("", f"  {rows / m.cpu:,.0f} rows per CPU second", "", "", "", "", "")
+        yield _LINE.format("", f"  {rows / m.cpu:,.0f} rows per CPU second", "", "", "", "", "", "").rstrip()
 
 
 def _delivery(facts: Mapping[str, Any]) -> str:

@@ -1,17 +1,18 @@
 """One case in a process of its own: `python -m benchmarks.worker CASE REPEATS ROOT SHAPE ROWS DAYS`; prints JSON.
 
-Belongs here: which function a name means. `prepare` makes the files instead, `home_*` a home. Does not: choosing or
+Belongs here: which function a name means. `prepare_*` makes files instead, `home_*` a home. Does not: choosing or
 printing.
 """
 
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 from benchmarks.cases import CHATS
-from benchmarks.data import Place, make_before, make_csv, make_events
+from benchmarks.data import Place, make_before, make_csv, make_events, make_parquet
 from benchmarks.measure import Job, measure
 
 
@@ -21,30 +22,65 @@ def job_of(name: str, place: Place) -> Job:
         return _ticks(name, place)
     if name.startswith("delivery"):
         return _delivery(name, place)
-    from benchmarks import daily, files
+    plain, each = name.replace("60", ""), "60" not in name
+    days = place.last_days if each else place.dates
+    if plain == "c" or plain.startswith("c_"):
+        return _server(plain, place, days, each=each)
+    from benchmarks import audience, by_hand, daily, files
 
-    few, every = place.last_days, place.dates
     makers: dict[str, Callable[[], Job]] = {
-        "f": lambda: daily.scan(place, few, each=True),
-        "f_max": lambda: daily.scan(place, few, text="max", each=True),
-        "ours": lambda: daily.platform(place, few, each=True),
-        "f60": lambda: daily.scan(place, every, each=False),
-        "f60_max": lambda: daily.scan(place, every, text="max", each=False),
-        "ours60": lambda: daily.platform(place, every, each=False),
+        "f": lambda: daily.scan(place, days, each=each),
+        "f_max": lambda: daily.scan(place, days, text="max", each=each),
+        "ours": lambda: daily.platform(place, days, each=each),
+        "hand": lambda: by_hand.by_hand(place, days, facts=False, each=each),
+        "hand_facts": lambda: by_hand.by_hand(place, days, facts=True, each=each),
+        "u": lambda: audience.scan(place),
+        "audience": lambda: audience.ours(place),
         "csv_count": lambda: files.csv_count(place),
         "csv_table": lambda: files.csv_table(place),
         "loader": lambda: files.loader(place),
         "generator": lambda: files.generator(place),
     }
-    if name not in makers:
+    if plain == "polars":
+        # Read when it is imported. A day is small: a second thread costs a fifth more CPU.
+        os.environ["POLARS_MAX_THREADS"] = "1"
+        from benchmarks import polars_way
+
+        return polars_way.polars_way(place, days, each=each)
+    if plain.startswith("pandas"):
         from benchmarks import pandas_way
 
-        makers |= {
-            "pandas": lambda: pandas_way.pandas_way(place, few, text=False, each=True),
-            "pandas_text": lambda: pandas_way.pandas_way(place, few, text=True, each=True),
-            "pandas_text60": lambda: pandas_way.pandas_way(place, every, text=True, each=False),
-        }
+        return pandas_way.pandas_way(place, days, text=plain == "pandas_text", each=each)
+    return makers[plain]()
+
+
+def _server(name: str, place: Place, days: Sequence[date], *, each: bool) -> Job:
+    from benchmarks import audience, by_hand_server, server
+
+    if name == "c_pandas_text":
+        from benchmarks import pandas_way
+
+        return pandas_way.server_way(place, days, each=each)
+    makers: dict[str, Callable[[], Job]] = {
+        "c": lambda: server.scan(place, days, look=False, each=each),
+        "c_max": lambda: server.scan(place, days, look=True, each=each),
+        "c_ours": lambda: server.platform(place, days, each=each),
+        "c_hand": lambda: by_hand_server.by_hand(place, days, facts=False, each=each),
+        "c_hand_facts": lambda: by_hand_server.by_hand(place, days, facts=True, each=each),
+        "c_u": lambda: audience.scan(place, "clickhouse"),
+        "c_audience": lambda: audience.ours(place, "clickhouse"),
+    }
     return makers[name]()
+
+
+def _prepare(name: str, place: Place) -> None:
+    """The files of that name; nothing when they are there."""
+    if name == "server":
+        from benchmarks.server import make_server
+
+        make_server(place)
+        return
+    {"events": make_events, "before": make_before, "csv": make_csv, "parquet": make_parquet}[name](place)
 
 
 def _ticks(name: str, place: Place) -> Job:
@@ -69,9 +105,8 @@ def main(arguments: list[str]) -> None:
     place.root.mkdir(parents=True, exist_ok=True)
     # Settings of whoever runs this, in a `.env` where it was started, are not to be found.
     os.chdir(place.root)
-    if name == "prepare":
-        for make in (make_events, make_before, make_csv):
-            make(place)
+    if name.startswith("prepare_"):
+        _prepare(name.removeprefix("prepare_"), place)
         return
     if name.startswith("home_"):
         from benchmarks.homes import make_home

@@ -157,9 +157,9 @@ class DuckDBWarehouse:
             try:
                 with self._open() as con:
                     # The moment of reading, not of writing: events loaded in between make the day outdated.
-                    [moment] = con.execute(f"SELECT {UTC_NOW}").fetchone() or (None,)
+                    [(moment,)] = con.execute(f"SELECT {UTC_NOW}").fetchall()
                     made = _run(con, Query(query.name, f"CREATE TEMP TABLE {staged} AS {query.sql}", query.params))
-                    [written] = made.fetchone() or (0,)
+                    [(written,)] = made.fetchall()
                     if also:
                         _run(con, Query(also.name, f"CREATE TEMP TABLE {staged}_also AS {also.sql}", also.params))
                 with self._open(write="results") as con, _transaction(con):
@@ -272,7 +272,8 @@ class DuckDBWarehouse:
                         self._attach(con, name, path, read_only=write is None)
                         attached.append(name)
                 if write is None and not self._sized:
-                    [largest] = con.execute(f"SELECT max(rows) FROM events.{LOADED}").fetchone() or (None,)
+                    # All of the answer: what is not fetched to its end keeps the connection from streaming.
+                    [(largest,)] = con.execute(f"SELECT max(rows) FROM events.{LOADED}").fetchall()
                     if (largest or 0) > _EVENTS_FOR_ONE_THREAD:
                         con.execute("RESET threads")
                     self._sized = True

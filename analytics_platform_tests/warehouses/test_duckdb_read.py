@@ -250,3 +250,11 @@ def test_no_other_program_changes_events_unnoticed(warehouse: DuckDBWarehouse) -
     warehouse.load([feed(hours(DAY, [1]))], UTC)
     with duckdb.connect(warehouse.events):  # held by somebody: nothing is read
         assert list(warehouse.note_changes(DAY, DAY, UTC)) == []
+
+
+def test_a_day_is_handed_on_by_a_warehouse_that_was_asked_nothing_before(
+    warehouse: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    warehouse.replace_day(FEED_DAILY, DAY, figures(DAY, 2))
+    assert open_in(tmp_path).stored_rows(FEED_DAILY, DAY).num_rows == 1
+    assert list(open_in(tmp_path).event_batches(FEED_ACTIONS, WHOLE)) == []
