@@ -157,7 +157,9 @@ def legible(text: str) -> str:
     """The text with blanks for line breaks and the like, and boxes for letters that the type does not have."""
     from analytics_platform.charts import ink
 
-    return "".join(letter if ink.has(letter) else ink.NONE if letter.isprintable() else " " for letter in text)
+    # A byte order mark within a text is nothing to see, and matplotlib's PDF falls over it.
+    seen = text.replace("\ufeff", "")
+    return "".join(letter if ink.has(letter) else ink.NONE if letter.isprintable() else " " for letter in seen)
 
 
 def cut(text: str, bold: bool, room: float) -> str:

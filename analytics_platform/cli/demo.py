@@ -41,6 +41,7 @@ def demo(
     _refuse_real_events(context)
     events = context.home.path / "generated"
     out.print(write_events(context, events, days=days, users=users, seed=seed), markup=False)
+    _mark(context).write_text(context.warehouse().place, "utf-8")
     sources = [(t, [events / t.name]) for t in (FEED_ACTIONS, MESSAGE_ACTIONS)]
     load_events(context, sources, ZoneInfo("UTC"), simulated=True)
     # Of the day when the events were made: midnight may pass meanwhile.
@@ -75,13 +76,28 @@ def _day_of(kind: str, truth: Path) -> str:
 
 def _refuse_real_events(context: Context) -> None:
     """Never mix simulated events into somebody's own."""
-    from analytics_platform.defs.resources import engine_of
+    held = f"{context.home.path} holds events of yours; give the demo another home: --home DIR"
+    if context.home.own_events.exists():
+        raise JobError(held)
+    warehouse = context.warehouse()
+    tables = () if _simulated(context, warehouse.place) else (FEED_ACTIONS, MESSAGE_ACTIONS)
+    if any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in tables):
+        if context.settings.warehouse_url:
+            held = f"{warehouse.place}: it holds events of yours; name another database in WAREHOUSE_URL"
+        raise JobError(held)
 
-    own = context.home.own_events.exists()
-    if not own and not (context.home.path / "generated").exists():
-        warehouse = context.warehouse()
-        tables = (FEED_ACTIONS, MESSAGE_ACTIONS)
-        own = any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in tables)
-    if own:
-        where = context.home.path if engine_of(context.settings) == "duckdb" else context.warehouse().place
-        raise JobError(f"{where} holds events of yours; give the demo another home: --home DIR")
+
+def _simulated(context: Context, place: str) -> bool:
+    """Whether the events there are of an earlier demo of this home.
+
+    A warehouse of its own goes with the home; one that WAREHOUSE_URL names may be somebody else's next time.
+    """
+    mark = _mark(context)
+    if context.settings.warehouse_url is None:
+        return mark.parent.exists()
+    return mark.exists() and mark.read_text("utf-8") == place
+
+
+def _mark(context: Context) -> Path:
+    """Names the warehouse that the demo's events went into."""
+    return context.home.path / "generated" / "warehouse.txt"

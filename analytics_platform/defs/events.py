@@ -29,7 +29,8 @@ def event_assets(engine: str) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             event_key(table),
             group_name=GROUP,
-            description=f"Raw events, one row per event, sorted by time (UTC). Written by {writer}.",
+            description="Raw events, one row per event. Written by `analytics-platform load`, or by other programs where "
+            "EVENTS_DATABASE or EVENTS_MAPPING says where they are.",
             kinds={"table", engine},
             metadata={
                 "dagster/column_schema": dg.TableSchema(
@@ -38,7 +39,6 @@ def event_assets(engine: str) -> list[dg.AssetSpec]:
             },
         )
         for table in EVENT_TABLES
-        for writer in ("`analytics-platform load`",)
     ]
 
 

@@ -125,7 +125,7 @@ def metric_assets(
                     # Events loaded between computing and checking are no wrong number: the day is computed again.
                     if not mismatches[day] or day in warehouse.current_days(user_days, day, day):
                         break
-                context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
+                context.add_asset_metadata(day_metadata(rows, query, engine), partition_key=day.isoformat())
                 progress.step("facts/user_day", done, len(days))
         return dg.MaterializeResult(
             check_results=[
@@ -183,7 +183,7 @@ def metric_assets(
                 rows = warehouse.rows(slices.slices_between(day, day, metrics=metrics))
                 sums[day] = slices.sum_violations(rows, metrics)
                 missing[day] = slices.null_violations(rows, metrics)
-                metadata = day_metadata(len(rows), query)
+                metadata = day_metadata(len(rows), query, engine)
                 if done == len(days):
                     metadata["preview"] = preview(_overview(rows))
                     metadata["all_slices"] = dg.MetadataValue.md(markdown(rows))

@@ -36,11 +36,12 @@ def column_schema(
     return {"dagster/column_schema": dg.TableSchema(columns)}
 
 
-def day_metadata(rows: int, query: Query) -> dict[str, dg.MetadataValue]:
-    """Rows written for a day, the UTC window they cover, and the statement that made them."""
+def day_metadata(rows: int, query: Query, engine: str) -> dict[str, dg.MetadataValue]:
+    """Rows written for a day, the UTC window they cover, and the statement by which that engine made them."""
+    text = (query.clickhouse if engine == "clickhouse" else None) or query.sql
     metadata: dict[str, dg.MetadataValue] = {
         "dagster/row_count": dg.MetadataValue.int(rows),
-        "query": dg.MetadataValue.md(f"```sql\n{query.sql.strip()}\n```"),
+        "query": dg.MetadataValue.md(f"```sql\n{text.strip()}\n```"),
     }
     for name in ("day_start", "day_end"):
         moment = query.params.get(name)

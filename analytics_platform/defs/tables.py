@@ -88,7 +88,7 @@ def table_asset(
                     need(warehouse, needed, asset, day)
                 query, also = statement(day, settings)
                 rows = warehouse.replace_day(table, day, query, also=also)
-                context.add_asset_metadata(day_metadata(rows, query), partition_key=day.isoformat())
+                context.add_asset_metadata(day_metadata(rows, query, engine), partition_key=day.isoformat())
                 progress.step(name, done, len(days))
             shown = warehouse.rows(preview(days[-1])) if preview else None
         return dg.MaterializeResult(metadata={} if shown is None else {"preview": dg.MetadataValue.md(markdown(shown))})

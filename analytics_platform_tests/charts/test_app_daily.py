@@ -307,7 +307,7 @@ def test_long_lists_keep_what_is_unusual_and_say_what_is_left_out() -> None:
 
 
 def test_letters_that_the_type_lacks_are_boxes() -> None:
-    frame = month(("中国", "ქართული", "a\nb", "x" * 5000, "$x$ & <b>"))
+    frame = month(("中国", "ქართული", "a\nb", "x" * 5000, "\ufeff$x$ & <b>"))
     sheet = panels(frame, [])["feed_slices"]
     assert {"□□", "ქართული", "a b"} <= set(written(sheet))
     assert next(text for text in written(sheet) if text.startswith("xxx")).endswith("…")

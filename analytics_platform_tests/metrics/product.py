@@ -19,8 +19,7 @@ from analytics_platform.metrics.tables import ResultTable, daily_slices_table, u
 from analytics_platform.queries import Query
 from analytics_platform.simulate.generator import generate
 from analytics_platform.simulate.scenario import Scenario
-from analytics_platform.warehouses.base import EventLoad
-from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+from analytics_platform.warehouses.base import EventLoad, Warehouse
 from analytics_platform_tests.metrics.oracle import Oracle
 from analytics_platform_tests.queries.duck import DuckDB
 
@@ -115,7 +114,7 @@ class InMemory:
         return self.engine.rows(query)
 
 
-def load(warehouse: DuckDBWarehouse, events: Events, zone: ZoneInfo, only: EventTable | None = None) -> None:
+def load(warehouse: Warehouse, events: Events, zone: ZoneInfo, only: EventTable | None = None) -> None:
     """Write the events as the loader does, of both tables or of one."""
     loads = []
     for table in (only,) if only else EVENT_TABLES:

@@ -1,112 +1,82 @@
-"""A real ClickHouse inside the test process, holding `events` and `results` as two databases.
+"""The product's ClickHouse warehouse as one engine of the contract, in this process or on a server.
 
-Belongs here: table types of ClickHouse, translation of bound parameters, rows as plain Python values.
-Does not: what is asked (`cases.py`), the comparison (`test_contract.py`).
+Belongs here: opening it with its own tables or with events of another program's, filling its tables. Does not:
+statements, types, tables (the product's), what is asked (`cases.py`), the comparison (`test_contract.py`).
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from analytics_platform.metrics.events import EVENT_TABLES, Kind
-from analytics_platform.metrics.tables import ResultTable, Type
+from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
+from analytics_platform.metrics.tables import ResultTable, result_schema
 from analytics_platform.queries import Query
+from analytics_platform.warehouses.clickhouse import ClickHouseWarehouse
+from analytics_platform_tests.queries.foreign import Foreign
 from analytics_platform_tests.queries.ledgers import LEDGERS
+from analytics_platform_tests.warehouses.clickhouse_open import open_at
 
-# Standard SQL where ClickHouse's own habit differs: NULL for no match, alias shadowing, NULL for no rows.
-ANSI = {
-    "join_use_nulls": 1,
-    "group_by_use_nulls": 1,
-    "cast_keep_nullable": 1,
-    "prefer_column_name_to_alias": 1,
-    "aggregate_functions_null_for_empty": 1,
-}
-
-_TIME = "DateTime64(6, 'UTC')"
-_KEYS = {Kind.UINT32: "UInt32", Kind.TEXT: "String", Kind.TIME: _TIME}
-_ATTRIBUTES = {Kind.INT8: "Nullable(Int8)", Kind.INT16: "Nullable(Int16)", Kind.TEXT: "String"}
-_RESULTS = {
-    Type.DATE: "Date",
-    Type.USER: "UInt32",
-    Type.SMALL: "Nullable(Int16)",
-    Type.COUNT: "Int32",
-    Type.TOTAL: "Int64",
-    Type.SHARE: "Nullable(Float64)",
-    Type.TEXT: "String",
-    Type.TIME: f"Nullable({_TIME})",
-}
-_PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
+# The embedded engine has no address; the database of this one is made in it.
+IN_PROCESS = "clickhouse://nowhere/analytics"
 
 Row = dict[str, object]
 
 
-class ClickHouse:
-    """One embedded engine, empty at the start. Times go in and come out as naive UTC, as DuckDB has them.
+def embedded(settings: Mapping[str, Any]) -> Any:
+    """A client of the engine inside this process, in the place of one over HTTP."""
+    import clickhouse_connect
 
-    The engine allows one of itself in a process: close it before opening another.
+    return clickhouse_connect.get_client(interface="chdb", settings=dict(settings))
+
+
+class ClickHouse:
+    """A warehouse with those result tables, empty at the start, on the server at `url` or in this process without one.
+
+    The embedded engine allows one of itself in a process: close it before opening another. With `others`, the events
+    are in another program's tables.
     """
 
-    def __init__(self, tables: Iterable[ResultTable]) -> None:
-        import clickhouse_connect
-
-        self._client: Any = clickhouse_connect.get_client(interface="chdb", settings=ANSI)
-        self._columns: dict[str, dict[str, str]] = {}
-        for database in ("events", "results"):
-            self._client.command(f"DROP DATABASE IF EXISTS {database}")
-            self._client.command(f"CREATE DATABASE {database}")
-        for events in EVENT_TABLES:
-            self._create(
-                f"events.{events.name}",
-                {c.name: (_KEYS if c.required else _ATTRIBUTES)[c.kind] for c in events.columns},
-                "(toDate(time), user_id)",
-            )
-        for table in (*tables, *LEDGERS.values()):
-            database = "events" if table is LEDGERS["loaded_days"] else "results"
-            self._create(f"{database}.{table.name}", {c: _RESULTS[t] for c, t in table.columns}, "event_date")
+    def __init__(self, tables: Iterable[ResultTable], url: str | None = None, others: Foreign | None = None) -> None:
+        self._clients: list[Any] = []
+        self._tables = {t.name: t for t in tables}
+        self._others = others
+        self.warehouse: ClickHouseWarehouse = open_at(
+            url or IN_PROCESS,
+            tables=tuple(self._tables.values()),
+            mapping=others.mapping if others else {},
+            connect=None if url else self._connect,
+        )
+        if others:
+            others.create(self.warehouse.server)
+        self.warehouse.prepare()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
-    @property
-    def version(self) -> str:
-        """The engine's version, as it reports it."""
-        return str(self._client.server_version)
+    def _connect(self, settings: Mapping[str, Any]) -> Any:
+        self._clients.append(embedded(settings))
+        return self._clients[-1]
 
-    def _create(self, name: str, columns: Mapping[str, str], order: str) -> None:
-        body = ", ".join(f"{column} {kind}" for column, kind in columns.items())
-        self._client.command(f"CREATE TABLE {name} ({body}) ENGINE = MergeTree ORDER BY {order}")
-        self._columns[name] = dict(columns)
-
-    def put(self, name: str, rows: Iterable[Mapping[str, object]]) -> None:
+    def put(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to `events.<table>` or `results.<table>`."""
-        database, table = name.split(".")
-        columns = list(self._columns[name])
-        values = [[row[column] for column in columns] for row in rows]
-        if values:
-            self._client.insert(table, values, column_names=columns, database=database)
+        import pyarrow as pa
+
+        table = name.partition(".")[2]
+        if table in LEDGERS:
+            self.warehouse.ledger(table, rows)
+            return
+        events = {t.name: t for t in EVENT_TABLES}
+        schema = arrow_schema(events[table]) if table in events else result_schema(self._tables[table])
+        made = pa.Table.from_pylist([dict(r) for r in rows], schema=schema)
+        if table in events and self._others:
+            self._others.write(self.warehouse.server, events[table], made)
+        else:
+            self.warehouse.server.insert(self.warehouse.layout.database, table, made, name=f"put_{table}")
 
     def rows(self, query: Query) -> list[Row]:
-        """The answer, its `$name` parameters bound by the server."""
-        own = query.clickhouse or query.sql
-        text = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_type(query.params[m[1]])}}}", own)
-        answer = self._client.query(text, parameters={k: _bound(v) for k, v in query.params.items()})
-        return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
-
-
-def _type(value: object) -> str:
-    """The ClickHouse type of a parameter, from the Python value bound to it."""
-    # A datetime is a date as well, so it goes first.
-    for kind, name in ((datetime, _TIME), (date, "Date"), (str, "String"), (int, "Int64"), (float, "Float64")):
-        if isinstance(value, kind):
-            return name
-    raise TypeError(f"no ClickHouse parameter type for {value!r}")
-
-
-def _bound(value: object) -> object:
-    # The client would cut a datetime to whole seconds.
-    return value.isoformat(sep=" ", timespec="microseconds") if isinstance(value, datetime) else value
+        """The answer."""
+        return self.warehouse.rows(query)
