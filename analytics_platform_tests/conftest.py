@@ -3,9 +3,12 @@
 Belongs here: pytest-wide fixtures and filters. Does not: fakes and servers of one subject.
 """
 
+from collections.abc import Iterator
+
 import pytest
 
 from analytics_platform.settings import HOME_VARIABLE, Settings
+from analytics_platform_tests import clickhouse_service
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -13,7 +16,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a test marked `slow` come first, whole: what takes long does not begin when all else is done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (HOME_VARIABLE, "DAGSTER_HOME", *(field.upper() for field in Settings.model_fields)):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_process() -> Iterator[clickhouse_service.ClickHouse]:
+    """One ClickHouse for all tests of a worker: it takes a second to start."""
+    with clickhouse_service.clickhouse() as server:
+        yield server
+
+
+@pytest.fixture
+def clickhouse(clickhouse_process: clickhouse_service.ClickHouse) -> clickhouse_service.ClickHouse:
+    """The worker's ClickHouse: up, its log empty, nothing to go wrong. Ask it for an `empty_database`."""
+    clickhouse_process.renew()
+    return clickhouse_process

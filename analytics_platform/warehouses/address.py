@@ -50,6 +50,9 @@ def parse(url: str) -> DuckDBAddress | ClickHouseAddress:
         return _duckdb(parts.netloc, unquote(parts.path))
     if parts.scheme != "clickhouse":
         raise ValueError(f"it begins with neither clickhouse:// nor duckdb:///; write {_SHAPES}")
+    if parts.fragment or "@" in parts.path + parts.query:
+        # What stands before the sign would pass for a host, and the rest of the password for a database.
+        raise ValueError("a sign in the user or password ends it there: write / as %2F, ? as %3F, # as %23, @ as %40")
     if not parts.hostname:
         raise ValueError(f"it names no host; write {_SHAPES}")
     database = unquote(parts.path.strip("/"))

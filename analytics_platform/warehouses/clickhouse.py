@@ -1,8 +1,8 @@
 """ClickHouse as the warehouse: results in one database, events there or wherever other programs keep them.
 
-Belongs here: the port on a server: what a statement reads, how a day is replaced, the ledgers. Does not: the connection
-(`clickhouse_client.py`), DDL (`clickhouse_schema.py`), other programs' events (`clickhouse_events.py`), loading
-(`clickhouse_load.py`).
+Belongs here: the port on a server: what a statement reads, where a day is computed, the ledgers. Does not: the
+connection (`clickhouse_client.py`), DDL (`clickhouse_schema.py`), other programs' events (`clickhouse_events.py`),
+loading (`clickhouse_load.py`), moving a computed day in (`clickhouse_exchange.py`).
 
 There are no transactions. A day is computed into a table of its own and then moved in as a partition, which readers see
 whole or not at all. The ledger is told before that the day is on its way (computed, but not current) and after that it
@@ -11,6 +11,7 @@ is there: killed between any two steps, a day is old, new, or to be computed aga
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -28,13 +29,12 @@ from analytics_platform.warehouses import clickhouse_schema as schema
 from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseError
 from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_events import EventSource, bare, reading, selection
-from analytics_platform.warehouses.clickhouse_text import plain, quoted, statement
+from analytics_platform.warehouses.clickhouse_exchange import exchange
+from analytics_platform.warehouses.clickhouse_text import aware, plain, quoted, statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What the ledger says of a day while its rows are being exchanged: computed under no settings anybody has.
-_ON_ITS_WAY = "\x00on its way"
 _ABANDONED_HOURS = 48
 
 
@@ -51,6 +51,7 @@ class ClickHouseWarehouse:
     basis: str = ""
     result_tables: tuple[ResultTable, ...] = STANDARD_TABLES
     _places: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _keys: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     # ---------------------------------------------------------------- port
@@ -74,6 +75,8 @@ class ClickHouseWarehouse:
                 return ()
             done: list[str] = []
             have = self._columns({(self.layout.database, name) for name in self._ours()})
+            engines = self._engines()
+            self._refuse_foreign(have, engines)
             for name, wanted, create in self._wanted():
                 found = have.get((self.layout.database, name), {})
                 if not found:
@@ -91,7 +94,7 @@ class ClickHouseWarehouse:
                             f"{self.layout.database}.{name}.{column} is {found[column]}, {kind} is needed: name "
                             "another database in WAREHOUSE_URL, or drop that table and compute its days again"
                         )
-            done += self._keep_ttl()
+            done += self._keep_ttl(engines)
             self._drop_abandoned()
             self._find_places()
             return done
@@ -144,7 +147,7 @@ class ClickHouseWarehouse:
             self._insert(f"{staged} ({columns})", columns, query)
             if also:
                 self._insert(f"{self._place(f'results.{table.name}')} ({columns})", columns, also)
-            return self._exchange(table, day, staged, moment)
+            return exchange(self, table, day, staged, moment)
 
     def load(
         self,
@@ -166,7 +169,7 @@ class ClickHouseWarehouse:
         return clickhouse_load.load(self, loads, zone, append=append, progress=progress)
 
     def note_changes(self, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
-        """See the port. Counts events by day; where EVENTS_MAPPING names `inserted_at`, its latest moment is compared."""
+        """See the port. Counts events by day, and takes their latest `inserted_at` where EVENTS_MAPPING names it."""
         if first > last:
             return ()
         return clickhouse_watch.note_changes(self, first, last, zone)
@@ -194,10 +197,11 @@ class ClickHouseWarehouse:
     def store_day(self, table: ResultTable, day: date, rows: "pa.Table") -> int:
         """See the port."""
         moment = self.now()
+        self._allow_null(table, {name for name in rows.column_names if rows[name].null_count})
         with self._staged(table.name) as staged:
             if rows.num_rows:
                 self.server.insert(self.layout.database, unquoted(staged), rows, name=f"store_{table.name}")
-            return self._exchange(table, day, staged, moment)
+            return exchange(self, table, day, staged, moment)
 
     # --------------------------------------------------- what its parts use
 
@@ -211,11 +215,10 @@ class ClickHouseWarehouse:
 
     def ledger(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows to a ledger in one insert; the newest of a key counts."""
-        import pyarrow as pa
-
         if rows:
-            made = pa.Table.from_pylist([dict(r) for r in rows])
-            self.server.insert(self.layout.database, table, made, name=f"ledger_{table}")
+            types = {name: schema.LEDGERS[table][name] for name in rows[0]}
+            values = [[aware(row[name]) for name in types] for row in rows]
+            self.server.insert_rows(self.layout.database, table, types, values, name=f"ledger_{table}")
 
     def events_place(self, name: str) -> str:
         """An event table, for statements. Raises WarehouseError when it cannot be read."""
@@ -233,35 +236,13 @@ class ClickHouseWarehouse:
         text, params = self._statement(query)
         self.server.command(f"INSERT INTO {target} SELECT {columns} FROM ({text})", params, name=query.name)
 
-    def _exchange(self, table: ResultTable, day: date, staged: str, moment: datetime) -> int:
-        """Move the staged rows in as that day's partition, and keep the ledger true at every step."""
-        text = f"SELECT count() AS rows, countIf(event_date <> {{day:Date}}) AS strange FROM {staged}"
-        [counted] = self.server.rows(text, {"day": day}, name=f"count_{table.name}")
-        rows, strange = counted["rows"], counted["strange"]
-        if not isinstance(rows, int) or strange:
-            raise WarehouseError(f"{table.name} of {day}: {strange} of {rows} rows are of another day")
-        entry = {"table_name": table.name, "event_date": day, "rows": rows, "computed_at": moment}
-        if day in self.computed_days(table, day, day):
-            self.ledger(schema.COMPUTED, [{**entry, "basis": _ON_ITS_WAY}])
-        target = self._place(f"results.{table.name}")
-        # An empty source is refused: it might be a mistake. Here it is a day without events.
-        exchange = f"REPLACE PARTITION '{day}' FROM {staged}" if rows else f"DROP PARTITION '{day}'"
-        self.server.command(f"ALTER TABLE {target} {exchange}", name=f"replace_{table.name}")
-        self.ledger(schema.COMPUTED, [{**entry, "basis": self.basis}])
-        return rows
-
     @contextmanager
     def _staged(self, name: str) -> Iterator[str]:
         self.prepare()
         staged = f"{schema.STAGED}{name}_{uuid4().hex[:16]}"
-        [found] = self.server.rows(
-            "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {name:String}",
-            {"database": self.layout.database, "name": name},
-            name="engine",
-        )
-        self.server.command(
-            schema.create_staging(self.layout, name, staged, str(found["engine_full"])), name=f"stage_{name}"
-        )
+        if name not in self._keys:  # the key of a table never changes
+            self._keys.update(self._engines())
+        self.server.command(schema.create_staging(self.layout, name, staged, self._keys[name]), name=f"stage_{name}")
         place = f"{quoted(self.layout.database)}.{quoted(staged)}"
         try:
             yield place
@@ -271,6 +252,17 @@ class ClickHouseWarehouse:
                 self.server.command(f"DROP TABLE IF EXISTS {place}", name=f"unstage_{name}")
             raise
         self.server.command(f"DROP TABLE IF EXISTS {place}", name=f"unstage_{name}")
+
+    def _allow_null(self, table: ResultTable, columns: AbstractSet[str]) -> None:
+        """Days that were computed elsewhere before a metric was known have none of it, which is not 0."""
+        self.prepare()
+        strict = {name: kind for name, kind in schema.result_columns(table).items() if "Nullable(" not in kind}
+        place = (self.layout.database, table.name)
+        have = self._columns({place})[place] if strict.keys() & columns else {}
+        for name in have.keys() & strict.keys() & columns:
+            if "Nullable(" not in have[name]:
+                text = schema.allow_null(self.layout, table.name, name, strict[name])
+                self.server.command(text, name=f"alter_{table.name}")
 
     def _statement(self, query: Query) -> tuple[str, dict[str, object]]:
         self.prepare()
@@ -321,7 +313,9 @@ class ClickHouseWarehouse:
         database = quoted(self.layout.database)
         places = {f"results.{t.name}": f"{database}.{quoted(t.name)}" for t in self.result_tables}
         for ledger, prefix in ((schema.COMPUTED, "results"), (schema.LOADED, "events")):
-            places[f"{prefix}.{ledger}"] = f"(SELECT * FROM {database}.{quoted(ledger)} FINAL)"
+            # Less than no rows: the day is computed for the first time just now.
+            shown = " AND ".join(("rows >= 0", *self.layout.kept(ledger)))
+            places[f"{prefix}.{ledger}"] = f"(SELECT * FROM {database}.{quoted(ledger)} FINAL WHERE {shown})"
         types = self._columns({(s.database, s.name) for s in self.sources.values()})
         for name, source in self.sources.items():
             found = reading(source, types.get((source.database, source.name), {}))
@@ -341,18 +335,32 @@ class ClickHouseWarehouse:
             text = f"CREATE DATABASE IF NOT EXISTS {quoted(self.layout.database)}{self.layout.everywhere}"
             self.server.command(text, name="create_database")
 
-    def _keep_ttl(self) -> Iterator[str]:
-        """Bring TTLs to FACTS_KEEP_DAYS."""
+    def _refuse_foreign(self, have: Mapping[tuple[str, str], Mapping[str, str]], engines: Mapping[str, str]) -> None:
+        """Raises WarehouseError for events of other programs under our names: they would be altered and loaded over."""
+        for source in self.sources.values():
+            columns = have.get((source.database, source.name), {})
+            strange = schema.strange_events(source.table, columns, engines.get(source.name, "")) if columns else ""
+            if source.own and strange:
+                raise WarehouseError(
+                    f"{source} is not as we make it ({strange}): set EVENTS_MAPPING={source.table.name}={source} to "
+                    "read it as another program's, or name another database in WAREHOUSE_URL"
+                )
+
+    def _engines(self) -> dict[str, str]:
         rows = self.server.rows(
             "SELECT name, engine_full FROM system.tables WHERE database = {database:String}",
             {"database": self.layout.database},
             name="engines",
         )
-        have = {str(row["name"]): str(row["engine_full"]) for row in rows}
+        return {str(row["name"]): str(row["engine_full"]) for row in rows}
+
+    def _keep_ttl(self, have: Mapping[str, str]) -> Iterator[str]:
+        """Bring TTLs to FACTS_KEEP_DAYS. Tables made just now have them."""
         for name in schema.wanted(self.result_tables):
             wanted = self.layout.ttl(name)
-            has = " TTL " in have.get(name, "")
-            if (wanted and f" TTL {wanted}" not in have.get(name, "")) or (has and not wanted):
+            if name not in have:
+                continue
+            if (wanted and f" TTL {wanted}" not in have[name]) or (" TTL " in have[name] and not wanted):
                 self.server.command(schema.set_ttl(self.layout, name), name=f"alter_{name}")
                 yield f"{name}: rows are kept {f'{self.layout.keep_days} days' if wanted else 'for ever'}"
 

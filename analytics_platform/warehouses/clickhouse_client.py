@@ -6,11 +6,13 @@ any statement (`clickhouse.py` and its parts).
 Reads are tried again when the connection is lost; what writes is not: nobody knows whether it was carried out.
 """
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -28,12 +30,15 @@ if TYPE_CHECKING:
 # Codes of the server, see its ErrorCodes.cpp.
 UNKNOWN_TABLE, UNKNOWN_DATABASE = 60, 81
 _TIME_LIMIT, _MEMORY_LIMIT, _DENIED, _NO_ENTRY, _READ_ONLY = 159, 241, 497, 516, 164
-# Only waiting helps: too many queries or parts at once, no connection to a shard or to Keeper, shutting down.
-_PASSING = frozenset({202, 209, 210, 225, 236, 242, 252, 279, 285, 319, 425, 439, 999})
+# Only waiting helps: too many queries or parts at once, no connection to a shard or to Keeper, shutting down; and a
+# read that the client sent once more, under the same id, before the server noticed that its connection was lost.
+_PASSING = frozenset({202, 209, 210, 216, 225, 236, 242, 252, 279, 285, 319, 425, 439, 999})
 _TRIES = 4
 _Answer = TypeVar("_Answer")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./:-]+")
-_VERSION = re.compile(r"\s*\(version [^)]*\)\s*$")
+# What the client and the server put around the words that matter.
+_HEAD = re.compile(r"^(?:.*?server response: )?(?:Code: \d+\. )?(?:DB::Exception: )*", re.DOTALL)
+_TAIL = re.compile(r"\s*(?:\(version [^()]*(?:\([^()]*\))?[^()]*\))?\s*(?:\(for url [^()]*\))?\s*$")
 
 
 class DeniedError(WarehouseError):
@@ -80,13 +85,19 @@ class Server:
 
     def batches(self, text: str, parameters: Mapping[str, object], *, name: str) -> "Iterator[pa.RecordBatch]":
         """The answer as it comes, in record batches; not tried again once it has begun."""
-        with (
-            said(name, self),
-            self._open().query_arrow_stream(
-                text, parameters=dict(parameters), settings=_marked(name), use_strings=True
-            ) as stream,
-        ):
-            yield from stream
+        import pyarrow as pa
+
+        try:
+            with (
+                said(name, self),
+                self._open().query_arrow_stream(
+                    text, parameters=dict(parameters), settings=_marked(name), use_strings=True
+                ) as stream,
+            ):
+                yield from stream
+        except pa.ArrowInvalid as error:
+            # Older servers write an error that comes half way into the answer itself.
+            raise WarehouseBusyError(f"{self.address}: {name} broke off: {_sentence(str(error))}") from None
 
     def command(self, text: str, parameters: Mapping[str, object] | None = None, *, name: str) -> None:
         """Carry out a statement once."""
@@ -97,6 +108,23 @@ class Server:
         """Add rows to a table once."""
         with said(name, self):
             self._open().insert_arrow(table, rows, database=database, settings=_marked(name))
+
+    def insert_rows(
+        self, database: str, table: str, types: Mapping[str, str], rows: Sequence[Sequence[object]], *, name: str
+    ) -> None:
+        """Add a few rows, without Arrow, which costs a process a quarter of a second to import.
+
+        The client sends them again when the connection is lost: for tables where the same rows twice are one.
+        """
+        with said(name, self):
+            self._open().insert(
+                table,
+                rows,
+                column_names=list(types),
+                database=database,
+                column_type_names=list(types.values()),
+                settings=_marked(name),
+            )
 
     def _again(self, name: str, ask: Callable[[], _Answer]) -> _Answer:
         for attempt in Retrying(
@@ -124,6 +152,8 @@ class Server:
     def _over_http(self, settings: Mapping[str, Any]) -> "Client":
         import clickhouse_connect
 
+        # It logs what it raises as well, with a traceback each time a read is tried again.
+        logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
         at = self.address
         return clickhouse_connect.get_client(
             host=at.host,
@@ -136,7 +166,8 @@ class Server:
             client_cert=at.client_cert,
             client_cert_key=at.client_cert_key,
             settings=dict(settings),
-            connect_timeout=self.limits.connect_seconds,
+            # Whole seconds, of which none would be no time at all.
+            connect_timeout=ceil(self.limits.connect_seconds),
             # The server ends a statement first and says why.
             send_receive_timeout=self.limits.time_seconds + 30,
             # Statements of several threads may run at once, each with an id of its own, and reads are repeated here.
@@ -156,19 +187,25 @@ def _marked(name: str) -> dict[str, Any]:
 def said(name: str, server: Server) -> Iterator[None]:
     """The client's errors as ours, one sentence each, without secrets."""
     from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
     except Error as error:
         raise _error(name, server, error) from None
-    except (ClickHouseError, OSError) as error:
-        raise WarehouseBusyError(f"{server.address}: {name} broke off: {redact(str(error))}") from None
+    except (ClickHouseError, HTTPError, OSError) as error:
+        raise WarehouseBusyError(f"{server.address}: {name} broke off: {_sentence(_reason(error))}") from None
 
 
 def _error(name: str, server: Server, error: Any) -> WarehouseError:
+    from clickhouse_connect.driver.exceptions import NotSupportedError, ProgrammingError
+
     code = error.code
-    text = _sentence(str(error))
+    text = _sentence(_reason(error))
     limits = server.limits
+    if code is None and isinstance(error, (ProgrammingError, NotSupportedError)):
+        # The client refuses: most often a setting that the user's profile keeps from being changed.
+        return WarehouseError(f"{name} cannot be sent to ClickHouse: {text}; docs/clickhouse.md lists what it needs")
     if code is None:
         # Of the client, not of the server: no connection, or one that was lost.
         return WarehouseBusyError(f"ClickHouse at {server.address} does not answer ({name}): {text}")
@@ -176,7 +213,7 @@ def _error(name: str, server: Server, error: Any) -> WarehouseError:
         remedy = "raise CLICKHOUSE_TIME_LIMIT_SECONDS or compute fewer days at once"
         return WarehouseError(f"{name} took longer than {limits.time_seconds} s on ClickHouse: {remedy}")
     if code == _MEMORY_LIMIT:
-        needed = f"{limits.memory_bytes / 1e9:.1f} GB"
+        needed = f"{limits.memory_bytes / 1e9:.3g} GB"
         return WarehouseError(f"{name} needs more than {needed} on ClickHouse: raise CLICKHOUSE_MEMORY_LIMIT ({text})")
     if code == _NO_ENTRY:
         return DeniedError(
@@ -190,6 +227,18 @@ def _error(name: str, server: Server, error: Any) -> WarehouseError:
     return kind(f"query {name} failed on ClickHouse: {text}")
 
 
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of it: the client's words around a lost connection hold the whole request."""
+    found: BaseException | None = error
+    while found is not None:
+        error = found
+        reason = getattr(error, "reason", None)
+        found = reason if isinstance(reason, BaseException) else error.__cause__
+    # Of the HTTP library: `Connection aborted.` and what did it, or an object's name before the words.
+    inner = [a for a in error.args if isinstance(a, BaseException)]
+    return re.sub(r"^\w+\(.*?\): ", "", str(inner[0] if inner else error))
+
+
 def _sentence(text: str) -> str:
-    first: Sequence[str] = _VERSION.sub("", redact(text).strip()).splitlines() or [""]
-    return first[0].removeprefix("Received ClickHouse exception, code: ").strip()[:600]
+    text = _TAIL.sub("", _HEAD.sub("", redact(text).strip()))
+    return " ".join(text.split())[:600]

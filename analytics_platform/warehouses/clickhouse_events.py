@@ -77,7 +77,7 @@ def sources(mapping: Mapping[str, str], events_database: str | None, database: s
         columns = {c.name: mapping[f"{name}.{c.name}"] for c in table.columns if f"{name}.{c.name}" in mapping}
         inserted = mapping.get(f"{name}.{INSERTED_AT}")
         home = base or events_database or database
-        own = home == database and rest == name and not columns and inserted is None
+        own = home == database and name not in mapping and not columns and inserted is None
         found[name] = EventSource(table, home, rest, columns, inserted, own)
     return found
 
@@ -103,7 +103,7 @@ def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
         else:
             columns[column.name] = _absent(column)
             what = f"{source} has no column {column.name}: it reads {UNKNOWN}"
-            remedy = f"EVENTS_MAPPING={source.table.name}.{column.name}=COLUMN if it has another name there"
+            remedy = f"add {source.table.name}.{column.name}=COLUMN to EVENTS_MAPPING if it has another name there"
             complaints.append(Complaint(what, remedy, fatal=False))
     if source.inserted_at is not None and source.inserted_at not in theirs:
         entry = f"{source.table.name}.{INSERTED_AT}"
@@ -199,7 +199,7 @@ def _misfit(source: EventSource, column: Column, name: str, kind: str) -> Compla
         Kind.TEXT: "a text or a number",
     }.get(column.kind, "a number or a text with one")
     entry = f"{source.table.name}.{column.name}"
-    remedy = f"map another column: EVENTS_MAPPING={entry}=COLUMN, or a view: EVENTS_MAPPING={source.table.name}=VIEW"
+    remedy = f"add {entry}=COLUMN to EVENTS_MAPPING for another column, or {source.table.name}=VIEW for a view"
     return Complaint(f"{source}.{name} is {kind}, {entry} needs {wanted}", remedy)
 
 
@@ -207,8 +207,9 @@ def _missing(source: EventSource, column: Column, name: str, theirs: Mapping[str
     have = ", ".join(list(theirs)[:_SHOWN]) + (", ..." if len(theirs) > _SHOWN else "")
     entry = f"{source.table.name}.{column.name}"
     near = _nearest(name, list(theirs))
-    return Complaint(f"{source} has no column {name} (it has {have})", f"EVENTS_MAPPING={entry}={near or 'COLUMN'}")
+    remedy = f"add {entry}={near or 'COLUMN'} to EVENTS_MAPPING"
+    return Complaint(f"{source} has no column {name} (it has {have})", remedy)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    return next(iter(get_close_matches(name, names, n=1)), "")
+    return next(iter(get_close_matches(name, names, n=1, cutoff=0.5)), "")

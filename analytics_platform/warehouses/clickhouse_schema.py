@@ -10,8 +10,9 @@ sharded: every replica holds all of them, and they are a fraction of the events.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from analytics_platform.metrics.events import EventTable, Kind
+from analytics_platform.metrics.events import UNKNOWN, EventTable, Kind
 from analytics_platform.metrics.tables import ResultTable, Type
+from analytics_platform.warehouses.clickhouse_events import bare
 from analytics_platform.warehouses.clickhouse_text import TIME, literal, quoted
 
 # Days on which a table was written, and days of events as they were last looked at. The newest row of a key counts.
@@ -31,9 +32,14 @@ _RESULTS = {
     Type.TIME: f"Nullable({TIME})",
 }
 _EVENTS = {Kind.UINT32: "UInt32", Kind.TEXT: "LowCardinality(String)", Kind.TIME: TIME}
-_OPTIONAL = {Kind.INT8: "Nullable(Int8)", Kind.INT16: "Nullable(Int16)", Kind.TEXT: "LowCardinality(String)"}
+# A text that is NULL where it comes from would be an empty one.
+_OPTIONAL = {
+    Kind.INT8: "Nullable(Int8)",
+    Kind.INT16: "Nullable(Int16)",
+    Kind.TEXT: f"LowCardinality(String) DEFAULT {literal(UNKNOWN)}",
+}
 _VERSION = "UInt64 DEFAULT toUnixTimestamp64Micro(now64(6))"
-_LEDGERS: Mapping[str, Mapping[str, str]] = {
+LEDGERS: Mapping[str, Mapping[str, str]] = {
     COMPUTED: {
         "table_name": "LowCardinality(String)",
         "event_date": "Date",
@@ -51,6 +57,7 @@ _LEDGERS: Mapping[str, Mapping[str, str]] = {
         "version": _VERSION,
     },
 }
+_EVENTS_KEY = "PARTITION BY toDate(time)"
 # Sorted as they are read: facts by user or post within the day, small tables by what names a row.
 _ORDER = {
     "user_day": "(event_date, user_id)",
@@ -95,6 +102,17 @@ class Layout:
             return f"event_date + toIntervalDay({self.keep_days}) WHERE table_name IN ({names})"
         return ""
 
+    def kept(self, ledger: str) -> tuple[str, ...]:
+        """The condition under which a row of a ledger is to be believed, if any.
+
+        The server drops expired rows when it merges a table, the ledger's and the facts' at different times: a day
+        before, the ledger is believed no more.
+        """
+        if not self.keep_days or ledger != COMPUTED:
+            return ()
+        names = ", ".join(literal(name) for name in _EXPIRING)
+        return (f"(table_name NOT IN ({names}) OR event_date > today() - {self.keep_days - 1})",)
+
 
 def result_columns(table: ResultTable) -> dict[str, str]:
     """Columns and types of a result table."""
@@ -108,12 +126,12 @@ def event_columns(table: EventTable) -> dict[str, str]:
 
 def wanted(tables: Iterable[ResultTable]) -> dict[str, Mapping[str, str]]:
     """Every table of ours that holds results: columns and types by name."""
-    return {**{t.name: result_columns(t) for t in tables}, **_LEDGERS}
+    return {**{t.name: result_columns(t) for t in tables}, **LEDGERS}
 
 
 def create_results(layout: Layout, name: str, columns: Mapping[str, str]) -> str:
     """The statement that makes a result table or ledger."""
-    ledger = name in _LEDGERS
+    ledger = name in LEDGERS
     engine = layout.engine("ReplacingMergeTree", "version") if ledger else layout.engine("MergeTree")
     order = "(table_name, event_date)" if ledger else _ORDER.get(name, "event_date")
     partition = "" if ledger else " PARTITION BY event_date"
@@ -129,14 +147,23 @@ def create_events(layout: Layout, table: EventTable) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {quoted(layout.database)}.{quoted(table.name)}{layout.everywhere} "
         f"({_body(event_columns(table))}) ENGINE = {layout.engine('MergeTree')} "
-        "PARTITION BY toDate(time) ORDER BY (toStartOfHour(time), user_id)"
+        f"{_EVENTS_KEY} ORDER BY (toStartOfHour(time), user_id)"
     )
 
 
 def add_column(layout: Layout, name: str, column: str, kind: str) -> str:
-    """The statement that adds a column, of a metric new in the catalogue."""
+    """The statement that adds a column, of a metric new in the catalogue.
+
+    It may be NULL whatever its type: days computed before do not know it, and 0 or nothing would be a figure.
+    """
     table = f"{quoted(layout.database)}.{quoted(name)}"
-    return f"ALTER TABLE {table}{layout.everywhere} ADD COLUMN IF NOT EXISTS {quoted(column)} {kind}"
+    return f"ALTER TABLE {table}{layout.everywhere} ADD COLUMN IF NOT EXISTS {quoted(column)} {_nullable(kind)}"
+
+
+def allow_null(layout: Layout, name: str, column: str, kind: str) -> str:
+    """The statement after which a column may be NULL."""
+    table = f"{quoted(layout.database)}.{quoted(name)}"
+    return f"ALTER TABLE {table}{layout.everywhere} MODIFY COLUMN {quoted(column)} {_nullable(kind)}"
 
 
 def set_ttl(layout: Layout, name: str) -> str:
@@ -157,6 +184,23 @@ def create_staging(layout: Layout, name: str, staged: str, engine_full: str) -> 
         f"CREATE TABLE {database}.{quoted(staged)} AS {database}.{quoted(name)} ENGINE = MergeTree {key} "
         f"COMMENT {literal(f'being computed for {name}; goes when that is done')}"
     )
+
+
+def strange_events(table: EventTable, columns: Mapping[str, str], engine_full: str) -> str:
+    """In what a table of that name differs from what `create_events` makes; empty when it is ours."""
+    for name, kind in event_columns(table).items():
+        if name not in columns:
+            return f"it has no column {name}"
+        if bare(columns[name])[0] != bare(kind.partition(" DEFAULT ")[0])[0]:
+            return f"{name} is {columns[name]}, {kind} is needed"
+    key = _EVENTS_KEY.removeprefix("PARTITION BY ")
+    return "" if f"{_EVENTS_KEY} " in f"{engine_full} " else f"it is not partitioned by {key}"
+
+
+def _nullable(kind: str) -> str:
+    if "Nullable(" in kind or " DEFAULT " in kind:
+        return kind
+    return f"LowCardinality(Nullable({bare(kind)[0]}))" if kind.startswith("LowCardinality") else f"Nullable({kind})"
 
 
 def _body(columns: Mapping[str, str]) -> str:

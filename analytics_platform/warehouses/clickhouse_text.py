@@ -72,3 +72,8 @@ def plain(value: object) -> object:
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).replace(tzinfo=None)
     return value
+
+
+def aware(value: object) -> object:
+    """A value for the client to insert: it would take a naive moment for one of this machine's zone."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value

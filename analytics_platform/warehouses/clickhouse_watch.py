@@ -48,9 +48,10 @@ def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collec
             # Beside our columns: the mapped selection does not have it.
             time = quoted(source.columns.get("time", "time"))
             place = f"(SELECT {time} AS time, {quoted(source.inserted_at)} AS newest FROM {source.place})"
-        # Before counting: rows that come in between are a change for the next look.
-        moment = desk.now()
         counted = counts_by_day(desk, name, place, zone, within=window, newest=newest)
+        # After counting: what was computed while we counted may lack rows that are counted, and is outdated. Rows that
+        # come after the count are a change for the next look.
+        moment = desk.now()
         known = _known(desk, name, first, last)
         rows = []
         for day in days(first, last):

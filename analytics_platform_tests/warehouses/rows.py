@@ -14,7 +14,7 @@ import pyarrow as pa
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, EventTable, arrow_schema
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.queries import Query
-from analytics_platform.warehouses.base import EventLoad
+from analytics_platform.warehouses.base import EventLoad, Warehouse
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 
 UTC = ZoneInfo("UTC")
@@ -48,16 +48,17 @@ def figures(day: date, dau: int, rows: int = 1) -> Query:
         "SELECT CAST($day AS DATE) AS event_date, CAST($dau AS BIGINT) AS dau, "
         "range AS views, 0 AS likes, CAST(NULL AS DOUBLE) AS ctr FROM range($rows)"
     )
-    return Query("figures", sql, {"day": day, "dau": dau, "rows": rows})
+    own = sql.replace("range AS views", "number AS views").replace("FROM range($rows)", "FROM numbers($rows)")
+    return Query("figures", sql, {"day": day, "dau": dau, "rows": rows}, own)
 
 
-def stored(warehouse: DuckDBWarehouse, day: date) -> list[object]:
+def stored(warehouse: Warehouse, day: date) -> list[object]:
     """`dau` of each row that results.feed_daily has of that day."""
     query = Query("stored", f"SELECT dau FROM results.{FEED_DAILY.name} WHERE event_date = $day", {"day": day})
     return [row["dau"] for row in warehouse.rows(query)]
 
 
-def times_of(warehouse: DuckDBWarehouse, table: EventTable = FEED_ACTIONS) -> list[object]:
+def times_of(warehouse: Warehouse, table: EventTable = FEED_ACTIONS) -> list[object]:
     """The times of an event table as they lie in the file, unsorted by the query."""
     return [row["time"] for row in warehouse.rows(Query("times", f"SELECT time FROM events.{table.name}"))]
 
