@@ -19,7 +19,8 @@ doctor: $(VENV)/.runtime ## settings, connections, what is missing
 	$(BIN)/analytics-platform doctor
 
 test: $(VENV)/.test      ## all tests; absent servers are skipped with the package to install
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	@# Tests start many processes, each of which would compile all that it imports if no bytecode were kept.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.test      ## format, lint, types, import directions
 	$(BIN)/ruff format --check .

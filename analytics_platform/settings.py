@@ -151,7 +151,9 @@ class Settings(BaseSettings):
     duckdb_memory_limit: Annotated[str, AfterValidator(values.size)] = Field(
         default="768MB", description="memory of the embedded engine; beyond it, it spills to the home folder"
     )
-    duckdb_threads: int = Field(default=0, ge=0, le=256, description="threads of the embedded engine; 0: as many as a day is worth")
+    duckdb_threads: int = Field(
+        default=0, ge=0, le=256, description="threads of the embedded engine; 0: as many as a day is worth"
+    )
     lock_timeout_seconds: float = Field(
         default=120.0, gt=0, le=86_400, description="how long to wait while another process has the warehouse file open"
     )

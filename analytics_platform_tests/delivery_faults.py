@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State
 from analytics_platform_tests.delivery_process import ANN, BOB, IMPATIENT, LABELS, new_office, parcel
+from analytics_platform_tests.forked import answer, tell
 from analytics_platform_tests.scripted import PERIOD, TOPIC, FakeTime, new_database
-from analytics_platform_tests.state.test_processes import Process, answer, tell
 from analytics_platform_tests.telegram_server import Accepted, Fault, FaultKind, TelegramServer
 
 METHODS = ("sendMessage", "sendMediaGroup", "sendDocument")
@@ -59,7 +60,7 @@ class World:
     server: TelegramServer
     folder: Path
     url: str
-    process: Process
+    process: subprocess.Popen[str]
     chats: tuple[str, ...] = (ANN, BOB)
     time: FakeTime = field(default_factory=FakeTime)
     patience: Patience = IMPATIENT

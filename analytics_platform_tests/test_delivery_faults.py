@@ -40,8 +40,8 @@ from analytics_platform_tests.delivery_faults import (
     with_a_wrong_token,
 )
 from analytics_platform_tests.delivery_process import ANN, BOB, IMPATIENT, LABELS, parcel
+from analytics_platform_tests.forked import answer
 from analytics_platform_tests.scripted import PERIOD, TOPIC
-from analytics_platform_tests.state.test_processes import Process, answer
 from analytics_platform_tests.telegram_server import Fault, telegram_server
 
 FAILED = State.FAILED
@@ -173,7 +173,7 @@ def table() -> str:
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[Process]:
+def process() -> Iterator[subprocess.Popen[str]]:
     """Forks a child for each delivery that is to be killed."""
     words = [sys.executable, "-W", "error", "-m", "analytics_platform_tests.delivery_process"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -186,7 +186,7 @@ def process() -> Iterator[Process]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, process: Process) -> Iterator[World]:
+def world(tmp_path: Path, process: subprocess.Popen[str]) -> Iterator[World]:
     """Two chats, nothing sent yet."""
     with telegram_server() as server:
         yield World(server, tmp_path, server.url, process)

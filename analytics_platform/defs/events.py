@@ -29,8 +29,8 @@ def event_assets(engine: str) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             event_key(table),
             group_name=GROUP,
-            description="Raw events, one row per event. Written by `analytics-platform load`, or by other programs where "
-            "EVENTS_DATABASE or EVENTS_MAPPING says where they are.",
+            description="Raw events, one row per event. Written by `analytics-platform load`, or by other programs "
+            "where EVENTS_DATABASE or EVENTS_MAPPING says so.",
             kinds={"table", engine},
             metadata={
                 "dagster/column_schema": dg.TableSchema(

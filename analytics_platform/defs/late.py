@@ -15,6 +15,7 @@ from analytics_platform.defs.claims import now
 from analytics_platform.defs.followups import compute_request, computing
 from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.metrics import TABLES
+from analytics_platform.metrics import facts
 from analytics_platform.metrics.windows import days, gaps
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 SENSOR = "late_data"
-# More scattered days than this wait for the next tick.
+# More scattered days than this wait for a later tick.
 _RUNS = 5
 
 
@@ -46,10 +47,14 @@ def look(
     nothing was loaded or computed since, there is nothing to be found.
     """
     today = moment.astimezone(settings.zone).date()
-    first, last = max(settings.start_date, today - timedelta(days=settings.late_data_days)), today - timedelta(days=1)
+    last = today - timedelta(days=1)
+    first = max(settings.start_date, today - timedelta(days=settings.late_data_days))
+    if settings.facts_keep_days:  # what is older cannot be computed: facts that it needs are gone, or go meanwhile
+        first = max(first, today - timedelta(days=settings.facts_keep_days - facts.LOOKBACK_DAYS - 1))
     if first > last:
         return Late(said="no past day is watched", settled=settled)
-    changed = warehouse.note_changes(first, last, settings.zone)
+    # The first of them take attributes from days before.
+    changed = warehouse.note_changes(first - timedelta(days=facts.LOOKBACK_DAYS), last, settings.zone)
     [row] = warehouse.rows(compose("last_changes"))
     state = f"{row['loaded_at']} {row['computed_at']} {settings.basis} {first} {last}"
     if state == settled:
@@ -60,7 +65,7 @@ def look(
         return Late(said=f"{first} to {last}: {what}no computed day is outdated", settled=state)
     if running := computing(instance):
         return Late(said=f"{what}{_listed(outdated)} outdated, run {running[:8]} computes")
-    spans = gaps(first, last, set(days(first, last)) - set(outdated))[:_RUNS]
+    spans = gaps(first, last, set(days(first, last)) - set(outdated))[-_RUNS:]  # newest news first
     requests = [compute_request(span.first, span.last, moment) for span in spans]
     return Late(requests, f"{what}{_listed(outdated)} outdated: computing")
 

@@ -113,14 +113,19 @@ class ClickHouseWarehouse:
                 try:
                     self.server.rows(text, name=f"check_{source.table.name}")
                 except WarehouseError as error:
-                    remedy = f"GRANT SELECT ON {source} TO {self.server.address.user}"
+                    remedy = f"GRANT SELECT ON {source.named} TO {self.server.address.user}"
                     complaints.append(Complaint(str(error), remedy))
         return complaints
 
     def rows(self, query: Query) -> list[Row]:
         """See the port."""
         text, params = self._statement(query)
-        return [{k: plain(v) for k, v in row.items()} for row in self.server.rows(text, params, name=query.name)]
+        try:
+            found = self.server.rows(text, params, name=query.name)
+        except WarehouseError:
+            self._places = {}  # other programs may have changed their tables: the next statement looks anew
+            raise
+        return [{k: plain(v) for k, v in row.items()} for row in found]
 
     def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """See the port."""
@@ -146,7 +151,7 @@ class ClickHouseWarehouse:
         with self._staged(table.name) as staged:
             self._insert(f"{staged} ({columns})", columns, query)
             if also:
-                self._insert(f"{self._place(f'results.{table.name}')} ({columns})", columns, also)
+                self._insert(f"{self._known_places()[f'results.{table.name}']} ({columns})", columns, also)
             return exchange(self, table, day, staged, moment)
 
     def load(
@@ -265,18 +270,18 @@ class ClickHouseWarehouse:
                 self.server.command(text, name=f"alter_{table.name}")
 
     def _statement(self, query: Query) -> tuple[str, dict[str, object]]:
-        self.prepare()
         try:
-            return statement(query, self._places)
+            return statement(query, self._known_places())
         except KeyError as error:
             complaints = [c for c in self.check() if c.fatal]
-            self._places.clear()  # somebody may mend it while this process lives
+            self._places = {}  # somebody may mend it while this process lives; other threads keep what they hold
             said = "; ".join(f"{c.what} -> {c.remedy}" for c in complaints) or f"there is no table {error}"
             raise WarehouseError(f"query {query.name}: {said}") from None
 
-    def _place(self, name: str) -> str:
-        self.prepare()
-        return self._places[name]
+    def _known_places(self) -> Mapping[str, str]:
+        with self._turn:
+            self.prepare()
+            return self._places
 
     def _days(self, query: Query) -> Collection[date]:
         return {day for row in self.rows(query) if isinstance(day := row["event_date"], date)}
@@ -323,7 +328,7 @@ class ClickHouseWarehouse:
                 places[f"events.{name}"] = source.place
             elif not any(c.fatal for c in found.complaints):
                 places[f"events.{name}"] = selection(source, found.columns)
-        self._places.update(places)
+        self._places = places
 
     def _ensure_database(self) -> None:
         found = self.server.rows(
@@ -361,6 +366,9 @@ class ClickHouseWarehouse:
             if name not in have:
                 continue
             if (wanted and f" TTL {wanted}" not in have[name]) or (" TTL " in have[name] and not wanted):
+                if name == schema.COMPUTED and (before := schema.ttl_days(have[name])):
+                    # Of days that are gone, or may be, while their entries still wait to be dropped.
+                    self.server.command(schema.forget(self.layout, before), name="forget_expired")
                 self.server.command(schema.set_ttl(self.layout, name), name=f"alter_{name}")
                 yield f"{name}: rows are kept {f'{self.layout.keep_days} days' if wanted else 'for ever'}"
 
@@ -368,11 +376,14 @@ class ClickHouseWarehouse:
         """Tables that a killed process left: older than any statement may take."""
         hours = timedelta(seconds=self.server.limits.time_seconds) / timedelta(hours=1)
         rows = self.server.rows(
-            "SELECT name FROM system.tables WHERE database = {database:String} AND startsWith(name, {prefix:String}) "
+            "SELECT name FROM system.tables WHERE database = {database:String} AND match(name, {ours:String}) "
+            "AND startsWith(comment, {comment:String}) "
             "AND metadata_modification_time < now() - toIntervalHour({hours:UInt32})",
             {
                 "database": self.layout.database,
-                "prefix": schema.STAGED,
+                # Somebody else may call a table staged_something, too.
+                "ours": f"^{schema.STAGED}({'|'.join(self._ours())})_[0-9a-f]{{16}}$",
+                "comment": schema.BEING_COMPUTED,
                 "hours": int(max(_ABANDONED_HOURS, 2 * hours)),
             },
             name="abandoned",

@@ -23,6 +23,7 @@ _INTEGER = re.compile(r"^U?Int(8|16|32|64|128|256)$")
 _NUMBER = re.compile(r"^(U?Int(8|16|32|64|128|256)|Decimal.*|Float(32|64)|Bool)$")
 _COMPOSED = ("Array", "Map", "Tuple", "Nested", "JSON", "Object", "AggregateFunction", "Variant", "Dynamic")
 _FITTING = {Kind.INT8: ("Int8",), Kind.INT16: ("Int8", "UInt8", "Int16")}
+_PLAIN = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$", re.ASCII)
 _SHOWN = 12
 
 
@@ -44,6 +45,11 @@ class EventSource:
     def place(self) -> str:
         """For statements."""
         return f"{quoted(self.database)}.{quoted(self.name)}"
+
+    @property
+    def named(self) -> str:
+        """For a person to type into a statement: quoted where it has to be."""
+        return str(self) if _PLAIN.match(str(self)) else self.place
 
     def __str__(self) -> str:
         return f"{self.database}.{self.name}"
@@ -86,7 +92,9 @@ def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
     """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no table)."""
     if not theirs:
         name = f"{source.table.name}=DATABASE.TABLE"
-        remedy = f"set EVENTS_DATABASE or EVENTS_MAPPING={name}; if it is there: GRANT SELECT ON {source} TO the user"
+        remedy = (
+            f"set EVENTS_DATABASE or EVENTS_MAPPING={name}; if it is there: GRANT SELECT ON {source.named} TO the user"
+        )
         return Reading({}, (Complaint(f"{source.table.name}: there is no table {source} for this user", remedy),))
     columns: dict[str, str] = {}
     complaints: list[Complaint] = []
@@ -105,11 +113,12 @@ def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
             what = f"{source} has no column {column.name}: it reads {UNKNOWN}"
             remedy = f"add {source.table.name}.{column.name}=COLUMN to EVENTS_MAPPING if it has another name there"
             complaints.append(Complaint(what, remedy, fatal=False))
-    if source.inserted_at is not None and source.inserted_at not in theirs:
-        entry = f"{source.table.name}.{INSERTED_AT}"
-        complaints.append(
-            Complaint(f"{source} has no column {source.inserted_at}", f"correct {entry} in EVENTS_MAPPING")
-        )
+    if source.inserted_at is not None and not bare(theirs.get(source.inserted_at, ""))[0].startswith("DateTime"):
+        kind = theirs.get(source.inserted_at)
+        what = f"{source}.{source.inserted_at} is {kind}, {INSERTED_AT} needs DateTime or DateTime64"
+        if source.inserted_at not in theirs:
+            what = f"{source} has no column {source.inserted_at}"
+        complaints.append(Complaint(what, f"correct {source.table.name}.{INSERTED_AT} in EVENTS_MAPPING"))
     return Reading(columns, tuple(complaints))
 
 

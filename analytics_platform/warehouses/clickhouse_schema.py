@@ -7,6 +7,7 @@ Results are partitioned by day, so that a day is replaced by moving a partition.
 sharded: every replica holds all of them, and they are a fraction of the events.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from analytics_platform.warehouses.clickhouse_text import TIME, literal, quoted
 # Days on which a table was written, and days of events as they were last looked at. The newest row of a key counts.
 COMPUTED, LOADED = "computed_days", "loaded_days"
 STAGED = "staged_"
+BEING_COMPUTED = "being computed for "
 # Only these two are as long as the events' users and posts; the others are small, and first_seen is a memory.
 _EXPIRING = ("user_day", "post_day")
 
@@ -110,8 +112,7 @@ class Layout:
         """
         if not self.keep_days or ledger != COMPUTED:
             return ()
-        names = ", ".join(literal(name) for name in _EXPIRING)
-        return (f"(table_name NOT IN ({names}) OR event_date > today() - {self.keep_days - 1})",)
+        return (f"NOT ({_expired(self.keep_days)})",)
 
 
 def result_columns(table: ResultTable) -> dict[str, str]:
@@ -182,7 +183,7 @@ def create_staging(layout: Layout, name: str, staged: str, engine_full: str) -> 
     database = quoted(layout.database)
     return (
         f"CREATE TABLE {database}.{quoted(staged)} AS {database}.{quoted(name)} ENGINE = MergeTree {key} "
-        f"COMMENT {literal(f'being computed for {name}; goes when that is done')}"
+        f"COMMENT {literal(f'{BEING_COMPUTED}{name}; goes when that is done')}"
     )
 
 
@@ -201,6 +202,24 @@ def _nullable(kind: str) -> str:
     if "Nullable(" in kind or " DEFAULT " in kind:
         return kind
     return f"LowCardinality(Nullable({bare(kind)[0]}))" if kind.startswith("LowCardinality") else f"Nullable({kind})"
+
+
+def ttl_days(engine_full: str) -> int:
+    """After how many days a table drops rows, by what the server says of it; 0: never."""
+    found = re.search(r" TTL event_date \+ toIntervalDay\((\d+)\)", engine_full)
+    return int(found[1]) if found else 0
+
+
+def forget(layout: Layout, days: int) -> str:
+    """The statement that removes the entries of facts that a TTL of that many days has dropped or is about to."""
+    table = f"{quoted(layout.database)}.{quoted(COMPUTED)}"
+    return f"ALTER TABLE {table}{layout.everywhere} DELETE WHERE {_expired(days)} SETTINGS mutations_sync = 1"
+
+
+def _expired(days: int) -> str:
+    names = ", ".join(literal(name) for name in _EXPIRING)
+    # UTC whatever the server's zone is; TTLs go by that zone's days, which may be a day ahead.
+    return f"table_name IN ({names}) AND event_date <= toDate(now('UTC')) - {days - 1}"
 
 
 def _body(columns: Mapping[str, str]) -> str:

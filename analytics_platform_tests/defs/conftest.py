@@ -1,4 +1,4 @@
-"""A home with ten days of small simulated events, loaded once and copied for every test that writes."""
+"""A home with ten days of small simulated events, loaded once, computed once, and copied for every test that writes."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,8 +6,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import pytest
 
+from analytics_platform.definitions import build_definitions
+from analytics_platform.defs.schedules import METRICS_JOB
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
 from analytics_platform.settings import Home, Settings
 from analytics_platform.simulate.generator import generate
@@ -54,4 +57,29 @@ def loaded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(loaded_home: Path, tmp_path: Path) -> Place:
     """A copy of the loaded home, to be changed at will."""
     shutil.copytree(loaded_home, tmp_path / "home")
+    return place(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def computed_home(loaded_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All figures of all days, by the job that computes them."""
+    made = place(shutil.copytree(loaded_home, tmp_path_factory.mktemp("computed") / "home"))
+    definitions = build_definitions(made.home, made.settings, warehouse=made.warehouse)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def(METRICS_JOB).execute_in_process(
+            instance=instance,
+            tags={
+                "dagster/asset_partition_range_start": FIRST.isoformat(),
+                "dagster/asset_partition_range_end": LAST.isoformat(),
+            },
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    assert result.success
+    return made.home.path
+
+
+@pytest.fixture
+def computed(computed_home: Path, tmp_path: Path) -> Place:
+    """A copy of the computed home, to be changed at will."""
+    shutil.copytree(computed_home, tmp_path / "home")
     return place(tmp_path / "home")

@@ -156,8 +156,6 @@ def test_a_run_that_is_stopped_while_it_sends_leaves_nothing_unsaid(bench: Bench
         raise KeyboardInterrupt
 
     bench.channel.send = stopped  # type: ignore[method-assign]
-    for request in bench.tick(MORNING).requests:
-        bench.run(request)
     [request] = bench.tick(MORNING).requests
     assert not bench.run(request).success
     assert status(bench) is Status.SENDING
@@ -244,7 +242,7 @@ def test_a_period_that_was_begun_and_never_written_down_is_made_anew(bench: Benc
         con.execute(delete(PARTS))
     assert deliveries.see_to(bench.office, MORNING) == [f"feed_daily {LAST}: ready"]
     bench.channel.outcome = Outcome.SENT
-    bench.work(datetime.now(UTC))
+    bench.work(MORNING + timedelta(minutes=1))
     assert status(bench) is Status.DELIVERED
 
 
@@ -255,8 +253,6 @@ def test_a_report_goes_to_chats_once_and_a_blocked_one_is_paused_until_it_presse
     office = replace(office, fixed=None)
     telegram.faults.append(Fault("blocked", chat="42", times=0))
     definitions = build_definitions(bench.place.home, bench.settings, warehouse=bench.place.warehouse, office=office)
-    for request in [*bench.tick(MORNING).requests]:
-        bench.run(request)
     [request] = bench.tick(MORNING).requests
     result = definitions.resolve_job_def("report_feed_daily").execute_in_process(
         instance=bench.instance, partition_key=request.partition_key, tags=dict(request.tags), raise_on_error=False

@@ -17,10 +17,10 @@ from analytics_platform.reports import all_reports
 from analytics_platform.state.runs import Status
 from analytics_platform_tests.defs.conftest import FIRST, LAST, Place
 from analytics_platform_tests.defs.test_runs import Altered
-from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench
+from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench, empty_bench
 from analytics_platform_tests.mail_server import Mail, MailStandIn, mail_server
 
-__all__ = ["bench"]  # a fixture
+__all__ = ["bench", "empty_bench"]  # fixtures
 
 PASSWORD = "hidden-in-every-log-7f3a"
 
@@ -78,30 +78,30 @@ def told(bench: Bench, now: datetime) -> owner.Told:
     return owner.tell(bench.office, now)
 
 
-def test_a_failed_run_is_told_once_then_daily_and_closed_when_it_is_over(bench: Bench, mail: MailStandIn) -> None:
-    with_owner(bench, mail)
+def test_a_failed_run_is_told_once_then_daily_and_closed_when_it_is_over(empty_bench: Bench, mail: MailStandIn) -> None:
+    with_owner(empty_bench, mail)
     before = datetime.now(UTC) - timedelta(minutes=1)
-    fail(bench)
+    fail(empty_bench)
     now = datetime.now(UTC) + timedelta(seconds=1)
-    seen = owner.collect_failures(bench.instance, bench.settings, bench.ledgers, before)
+    seen = owner.collect_failures(empty_bench.instance, empty_bench.settings, empty_bench.ledgers, before)
     assert seen > before
-    told(bench, now)
+    told(empty_bench, now)
     [first] = mail.accepted
     assert first.message["Subject"] == "Аналитическая платформа: 1 новая проблема"
     assert "job daily_metrics" in body(first)
 
-    fail(bench)
-    owner.collect_failures(bench.instance, bench.settings, bench.ledgers, seen)
-    told(bench, now + timedelta(hours=1))
+    fail(empty_bench)
+    owner.collect_failures(empty_bench.instance, empty_bench.settings, empty_bench.ledgers, seen)
+    told(empty_bench, now + timedelta(hours=1))
     assert len(mail.accepted) == 1, "the same trouble again is counted, not told"
-    told(bench, now + timedelta(hours=25))
+    told(empty_bench, now + timedelta(hours=25))
     assert len(mail.accepted) == 2
 
-    bench.work(MORNING)  # computes and delivers, so the job has succeeded since
-    told(bench, datetime.now(UTC) + timedelta(hours=26))
+    empty_bench.work(MORNING)  # computes and delivers, so the job has succeeded since
+    told(empty_bench, datetime.now(UTC) + timedelta(hours=26))
     assert mail.accepted[-1].message["Subject"] == "Аналитическая платформа: 1 проблема решена"
     assert len(mail.accepted) == 3
-    told(bench, datetime.now(UTC) + timedelta(hours=60))
+    told(empty_bench, datetime.now(UTC) + timedelta(hours=60))
     assert len(mail.accepted) == 3
 
 

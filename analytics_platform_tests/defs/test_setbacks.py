@@ -15,10 +15,10 @@ from analytics_platform.defs.sight import Memory
 from analytics_platform.reports.feed_daily import FeedDaily
 from analytics_platform.state.runs import Owner, Status
 from analytics_platform_tests.defs.conftest import FIRST, LAST
-from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench, more_events
+from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench, empty_bench, more_events
 from analytics_platform_tests.recording import Recording, office_of
 
-__all__ = ["bench"]  # a fixture
+__all__ = ["bench", "empty_bench"]  # fixtures
 
 
 def later(bench: Bench) -> datetime:
@@ -242,19 +242,19 @@ def test_a_messenger_that_never_was_does_not_hold_the_app_report(bench: Bench) -
     )
 
 
-def test_after_an_outage_nobody_is_told_of_what_is_sent_a_minute_later(bench: Bench) -> None:
-    bench.work(MORNING + timedelta(hours=6))
-    assert bench.ledgers.problems.open() == []
-    assert len(bench.channel.sent) == 1
+def test_after_an_outage_nobody_is_told_of_what_is_sent_a_minute_later(empty_bench: Bench) -> None:
+    empty_bench.work(MORNING + timedelta(hours=6))
+    assert empty_bench.ledgers.problems.open() == []
+    assert len(empty_bench.channel.sent) == 1
 
 
-def test_what_is_still_on_its_way_long_after_is_told(bench: Bench) -> None:
+def test_what_is_still_on_its_way_long_after_is_told(empty_bench: Bench) -> None:
     noon = MORNING + timedelta(hours=6)
-    bench.tick(noon)
-    assert bench.ledgers.problems.open() == []
-    bench.tick(noon + timedelta(minutes=11))
-    bench.tick(noon + timedelta(minutes=12))
-    [late] = bench.ledgers.problems.open()
+    empty_bench.tick(noon)
+    assert empty_bench.ledgers.problems.open() == []
+    empty_bench.tick(noon + timedelta(minutes=11))
+    empty_bench.tick(noon + timedelta(minutes=12))
+    [late] = empty_bench.ledgers.problems.open()
     assert (late.kind, late.times) == ("late", 1)
     assert "to be computed first" in late.text
 

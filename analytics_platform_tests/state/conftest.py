@@ -1,6 +1,7 @@
 """A database of state of each kind: an SQLite file, and one on a real PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import pytest
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import RunLedger
-from analytics_platform_tests import services
+from analytics_platform_tests import forked, services
+from analytics_platform_tests.forked import Parent, Process, answer, tell
+
+# `with started(url, [job, argument, ...], ...) as processes`
+Started = Callable[..., AbstractContextManager[list[Process]]]
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +50,39 @@ def ledger(database: Database) -> RunLedger:
 def problems(database: Database) -> Problems:
     """No problems yet."""
     return Problems(database)
+
+
+@pytest.fixture(scope="session")
+def parent() -> Iterator[Parent]:
+    """All other processes are forks of it."""
+    names = [f"{__package__}.{worker}" for worker in ("worker", "delivery_worker")]
+    used = ("alembic.autogenerate", "alembic.command", "psycopg", "sqlalchemy.dialects.postgresql.psycopg")
+    with forked.parent(*names, *used, "sqlalchemy.dialects.sqlite") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def worker() -> str:
+    """The module whose `main` they call."""
+    return "worker"
+
+
+@pytest.fixture
+def started(parent: Parent, worker: str) -> Started:
+    """The processes, once each has said its first word; whatever happens, none is left running."""
+
+    @contextmanager
+    def start(url: str, *commands: list[str]) -> Iterator[list[Process]]:
+        processes: list[Process] = []
+        try:
+            for command in commands:
+                processes.append(parent.start(f"{__package__}.{worker}:main", *command))
+                tell(processes[-1], url)
+            for process in processes:
+                assert answer(process) in ("ready", "holding")
+            yield processes
+        finally:
+            for process in processes:
+                process.end()
+
+    return start

@@ -1,5 +1,4 @@
-"""What the other processes of `test_delivery_processes.py` do: `python -m ....delivery_worker JOB ARGUMENT ...`, the
-database's URL on stdin.
+"""What the other processes of `test_delivery_processes.py` do: `main(JOB, ARGUMENT, ...)`, the database's URL on stdin.
 
 Belongs here: entering, claiming, holding, writing; one line of outcome for each line read. Does not: assertions.
 """
@@ -105,9 +104,8 @@ def write(deliveries: Deliveries, name: str, turns: int) -> None:
     say(tries)
 
 
-def main() -> None:
-    """The job named on the command line."""
-    job, *arguments = sys.argv[1:]
+def main(job: str, *arguments: str) -> None:
+    """That job."""
     deliveries = Deliveries(Database(sys.stdin.readline().strip()))
     match job:
         case "race":
@@ -118,7 +116,3 @@ def main() -> None:
             hold(deliveries, *arguments)
         case "write":
             write(deliveries, arguments[0], int(arguments[1]))
-
-
-if __name__ == "__main__":
-    main()

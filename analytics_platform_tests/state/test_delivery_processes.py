@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.parts import State
-from analytics_platform_tests.state import test_processes as processes
+from analytics_platform_tests.forked import Process, answer, tell
+from analytics_platform_tests.state.conftest import Started
 from analytics_platform_tests.state.delivery_worker import DAY, LEASE, wanted
-from analytics_platform_tests.state.test_processes import Process, answer, tell
 from analytics_platform_tests.state.worker import HOST, gone
 
 ME = Owner("me", HOST, 1)
@@ -29,9 +28,10 @@ def deliveries(database: Database) -> Deliveries:
     return Deliveries(database)
 
 
-def started(url: str, *commands: list[str]) -> AbstractContextManager[list[Process]]:
+@pytest.fixture(scope="session")
+def worker() -> str:
     """Processes that work on deliveries."""
-    return processes.started(url, *commands, worker="delivery_worker")
+    return "delivery_worker"
 
 
 def at_once(processes: list[Process], what: str) -> list[Any]:
@@ -43,7 +43,9 @@ def at_once(processes: list[Process], what: str) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_of_eight_processes_each_part_is_begun_by_exactly_one(url: str, deliveries: Deliveries) -> None:
+def test_of_eight_processes_each_part_is_begun_by_exactly_one(
+    url: str, started: Started, deliveries: Deliveries
+) -> None:
     now = datetime.now(UTC)
     names = [f"run{number}" for number in range(8)]
     with started(url, *(["race", name] for name in names)) as processes:
@@ -62,7 +64,7 @@ def test_of_eight_processes_each_part_is_begun_by_exactly_one(url: str, deliveri
 
 @pytest.mark.slow
 def test_processes_that_enter_one_delivery_at_once_leave_what_one_of_them_wants(
-    url: str, deliveries: Deliveries
+    url: str, started: Started, deliveries: Deliveries
 ) -> None:
     names = [f"run{number}" for number in range(6)]
     with started(url, *(["enter", name] for name in names)) as processes:
@@ -77,7 +79,7 @@ def test_processes_that_enter_one_delivery_at_once_leave_what_one_of_them_wants(
 
 @pytest.mark.parametrize("taken_by", ["release", "begin"])
 def test_the_parts_of_a_killed_process_are_of_unknown_fate_and_texts_are_taken_over(
-    url: str, deliveries: Deliveries, tmp_path: Path, taken_by: str
+    url: str, started: Started, deliveries: Deliveries, tmp_path: Path, taken_by: str
 ) -> None:
     now = datetime.now(UTC)
     parts = deliveries.enter("feed", "0", wanted(3), now, now + DAY)
@@ -103,7 +105,7 @@ def test_the_parts_of_a_killed_process_are_of_unknown_fate_and_texts_are_taken_o
 
 
 def test_a_process_that_was_silent_for_too_long_is_heard_unless_another_took_over(
-    url: str, deliveries: Deliveries, tmp_path: Path
+    url: str, started: Started, deliveries: Deliveries, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
     taken, other, *_ = deliveries.enter("feed", "0", wanted(2, 1), now, now + DAY)
@@ -123,7 +125,9 @@ def test_a_process_that_was_silent_for_too_long_is_heard_unless_another_took_ove
 
 
 @pytest.mark.slow
-def test_many_processes_that_write_never_lock_each_other_out(url: str, deliveries: Deliveries) -> None:
+def test_many_processes_that_write_never_lock_each_other_out(
+    url: str, started: Started, deliveries: Deliveries
+) -> None:
     # The database does not exist yet: they also create it at the same moment.
     with started(url, *(["write", f"run{number}", "12"] for number in range(6))) as processes:
         for process in processes:

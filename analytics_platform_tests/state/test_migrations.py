@@ -1,7 +1,5 @@
 """From nothing to the newest schema, by several at once, never back, and never by an older version."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,8 @@ import analytics_platform.state.migrations as steps
 from analytics_platform.state import database as databases
 from analytics_platform.state.database import Database, StateError
 from analytics_platform.state.models import METADATA, REVISION
+from analytics_platform_tests.forked import answer, tell
+from analytics_platform_tests.state.conftest import Started
 
 
 def scripts() -> ScriptDirectory:
@@ -107,40 +107,12 @@ def test_a_step_that_fails_leaves_nothing_behind(database: Database, monkeypatch
     database.prepare()
 
 
-def test_several_processes_prepare_at_once(url: str) -> None:
-    code = (
-        "import sys; from analytics_platform.state.database import Database;"
-        "url = sys.stdin.readline().strip(); print('ready', flush=True); sys.stdin.readline();"
-        "Database(url).prepare(); print('done')"
-    )
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(5)
-    ]
-    try:
-        for process in started:
-            assert process.stdin
-            process.stdin.write(f"{url}\n")
-            process.stdin.flush()
-        for process in started:
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-        for process in started:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        outcomes = [process.communicate(timeout=60) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
-    assert outcomes == [("done\n", "")] * 5
+def test_several_processes_prepare_at_once(url: str, started: Started) -> None:
+    with started(url, *[["prepare"]] * 5) as processes:
+        for process in processes:
+            tell(process, "go")
+        outcomes = [(answer(process), process.wait(60), process.stderr.read()) for process in processes]
+    assert outcomes == [("done", 0, "")] * 5
 
 
 def test_the_steps_are_packages_so_that_an_installed_platform_has_them() -> None:

@@ -2,14 +2,9 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,52 +19,15 @@ from analytics_platform.state.runs import (
     Status,
     TakenError,
 )
+from analytics_platform_tests.forked import answer, tell
+from analytics_platform_tests.state.conftest import Started
 from analytics_platform_tests.state.worker import HOST, LEASE, gone, period_of
 
-Process = subprocess.Popen[str]
 ME = Owner("me", HOST, 1)
 
 
-@contextmanager
-def started(url: str, *commands: list[str], worker: str = "worker") -> Iterator[list[Process]]:
-    """The processes, once each has said its first word; whatever happens, none is left running."""
-    words = [sys.executable, "-W", "error", "-m", f"analytics_platform_tests.state.{worker}"]
-    processes = [
-        subprocess.Popen(
-            [*words, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for command in commands
-    ]
-    try:
-        for process in processes:
-            tell(process, url)
-        for process in processes:
-            assert answer(process) in ("ready", "holding")
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-
-
-def tell(process: Process, line: str) -> None:
-    """A line to it."""
-    assert process.stdin
-    process.stdin.write(f"{line}\n")
-    process.stdin.flush()
-
-
-def answer(process: Process) -> Any:
-    """Its next line."""
-    assert process.stdout
-    assert process.stderr
-    line = process.stdout.readline()
-    assert line, process.stderr.read()
-    return json.loads(line)
-
-
 @pytest.mark.slow
-def test_of_eight_processes_that_claim_at_once_exactly_one_wins(url: str, ledger: RunLedger) -> None:
+def test_of_eight_processes_that_claim_at_once_exactly_one_wins(url: str, started: Started, ledger: RunLedger) -> None:
     names = [f"run{number}" for number in range(8)]
     with started(url, *(["race", name] for name in names)) as processes:
         for turn in range(20):
@@ -93,7 +51,9 @@ def test_of_eight_processes_that_claim_at_once_exactly_one_wins(url: str, ledger
 
 
 @pytest.mark.slow
-def test_of_four_processes_that_see_a_report_arrive_exactly_one_ends_its_period(url: str, ledger: RunLedger) -> None:
+def test_of_four_processes_that_see_a_report_arrive_exactly_one_ends_its_period(
+    url: str, started: Started, ledger: RunLedger
+) -> None:
     names = [f"run{number}" for number in range(4)]
     with started(url, *(["end", name] for name in names)) as processes:
         for turn in range(10):
@@ -120,7 +80,7 @@ def test_of_four_processes_that_see_a_report_arrive_exactly_one_ends_its_period(
 
 @pytest.mark.parametrize("delivering", ["", "delivering"])
 def test_the_claim_of_a_killed_process_is_taken_over_at_once(
-    url: str, ledger: RunLedger, tmp_path: Path, delivering: str
+    url: str, started: Started, ledger: RunLedger, tmp_path: Path, delivering: str
 ) -> None:
     lock = tmp_path / "abc.lock"
     with started(url, ["hold", "abc", str(lock), delivering]) as [process]:
@@ -141,7 +101,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(
 
 
 def test_what_a_killed_process_was_delivering_is_on_its_way_and_nobodys(
-    url: str, ledger: RunLedger, tmp_path: Path
+    url: str, started: Started, ledger: RunLedger, tmp_path: Path
 ) -> None:
     with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), "delivering"]) as [process]:
         process.send_signal(signal.SIGKILL)
@@ -157,7 +117,7 @@ def test_what_a_killed_process_was_delivering_is_on_its_way_and_nobodys(
 
 @pytest.mark.parametrize("delivering", ["", "delivering"])
 def test_the_claim_of_a_killed_process_is_released(
-    url: str, ledger: RunLedger, tmp_path: Path, delivering: str
+    url: str, started: Started, ledger: RunLedger, tmp_path: Path, delivering: str
 ) -> None:
     with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), delivering]) as [process]:
         process.send_signal(signal.SIGKILL)
@@ -168,7 +128,9 @@ def test_the_claim_of_a_killed_process_is_released(
     assert released.delivery == ("2026-01-01" if delivering else None)
 
 
-def test_a_process_that_lives_loses_its_claim_only_with_its_lease(url: str, ledger: RunLedger, tmp_path: Path) -> None:
+def test_a_process_that_lives_loses_its_claim_only_with_its_lease(
+    url: str, started: Started, ledger: RunLedger, tmp_path: Path
+) -> None:
     with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), ""]) as [process]:
         process.send_signal(signal.SIGSTOP)
         try:
@@ -183,10 +145,10 @@ def test_a_process_that_lives_loses_its_claim_only_with_its_lease(url: str, ledg
 
 @pytest.mark.slow
 def test_many_processes_that_write_never_meet_a_locked_database(
-    url: str, ledger: RunLedger, problems: Problems
+    url: str, started: Started, ledger: RunLedger, problems: Problems
 ) -> None:
     turns = 4
-    # On PostgreSQL rows are locked, not the database; fewer processes do, each costs a second of CPU to start.
+    # On PostgreSQL rows are locked, not the database; fewer processes do.
     many = 16 if url.startswith("sqlite") else 6
     # The database does not exist yet: they also create it at the same moment.
     with started(url, *(["write", f"run{number}", str(turns)] for number in range(many))) as processes:

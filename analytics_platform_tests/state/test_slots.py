@@ -1,11 +1,8 @@
 """However many processes reserve, a limit is kept to, and nobody waits for longer than it demands."""
 
 import time
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from multiprocessing import get_context
-from multiprocessing.synchronize import Barrier
 from random import Random
 
 import pytest
@@ -15,10 +12,12 @@ from analytics_platform.pace import Limit, Slot, Turn, Window, earliest
 from analytics_platform.state.database import Database
 from analytics_platform.state.models import SLOTS
 from analytics_platform.state.slots import Slots
+from analytics_platform_tests.forked import answer, tell
+from analytics_platform_tests.state.conftest import Started
+from analytics_platform_tests.state.worker import PER_SECOND
 
 NOW = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
 HOUR = 3600.0
-PER_SECOND = (30, 1.0)
 
 
 class Clock:
@@ -268,42 +267,20 @@ def test_buckets_that_nobody_uses_are_forgotten(slots: Slots, database: Database
 
 # ------------------------------------------------------------------- processes
 
-_MANY = 4
 _EACH = 30
-_start: Barrier
 
 
-def _begin(barrier: Barrier) -> None:
-    global _start  # noqa: PLW0603
-    _start = barrier
-
-
-def reserve_many(url: str) -> list[tuple[float, float]]:
-    """What another process does: when it asked and the moment it was given, of each reservation."""
-    asked: list[datetime] = []
-
-    def clock() -> datetime:
-        asked.append(datetime.now(UTC))
-        return asked[-1]
-
-    database = Database(url)
-    slots = Slots(database, clock)
-    _start.wait(60)
-    given = [slots.reserve(1, Limit("bot", window=PER_SECOND)).moment for _ in range(_EACH)]
-    database.close()
-    # The clock is read under the lock, and once more for the answer.
-    return [(moment.timestamp(), at) for moment, at in zip(asked[::2], given, strict=True)]
-
-
-def test_four_processes_share_one_pace_without_gaps(url: str) -> None:
+def test_four_processes_share_one_pace_without_gaps(url: str, started: Started) -> None:
     # The database does not exist yet: they also create it, and the bucket, at the same moment.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(_MANY, context, _begin, (context.Barrier(_MANY),)) as pool:
-        results = list(pool.map(reserve_many, [url] * _MANY))
+    with started(url, *[["reserve", str(_EACH)]] * 4) as processes:
+        moment = time.time() + 0.05
+        for process in processes:
+            tell(process, str(moment))
+        results = [answer(process) for process in processes]
 
     given = sorted((moment, asked) for result in results for asked, moment in result)
     moments = [moment for moment, _ in given]
-    assert len(moments) == _MANY * _EACH
+    assert len(moments) == 4 * _EACH
     error = 1e-5  # seconds; what is left of them as a number since 1970
     assert all(after - before >= 1 - error for before, after in zip(moments, moments[30:], strict=False))
     for number, (moment, asked) in enumerate(given):

@@ -1,6 +1,7 @@
-"""What the other processes of `test_processes.py` do: `python -m ....state.worker JOB ARGUMENT ...`, the URL on stdin.
+"""What the other processes of these tests do: `main(JOB, ARGUMENT, ...)`, the database's URL on stdin.
 
-Belongs here: claiming, holding, ending, writing; one line of outcome for each line read. Does not: assertions.
+Belongs here: claiming, holding, ending, writing, preparing, reserving; one line of outcome for each line read. Does
+not: assertions.
 """
 
 import json
@@ -12,14 +13,17 @@ from datetime import UTC, date, datetime, timedelta
 from filelock import FileLock
 
 from analytics_platform.cadence import Period
+from analytics_platform.pace import Limit
 from analytics_platform.state.database import Database
 from analytics_platform.state.owners import is_gone
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import Owner, RunLedger, Status, TakenError
+from analytics_platform.state.slots import Slots
 
 HOST = "here"
 LEASE = timedelta(minutes=30)
 FIRST = date(2026, 1, 1)
+PER_SECOND = (30, 1.0)
 
 
 def period_of(number: int) -> Period:
@@ -106,9 +110,32 @@ def write(ledger: RunLedger, problems: Problems, name: str, turns: int) -> None:
     say(won)
 
 
-def main() -> None:
-    """The job named on the command line."""
-    job, *arguments = sys.argv[1:]
+def prepare(database: Database) -> None:
+    """A line brings the schema up to date."""
+    say("ready")
+    sys.stdin.readline()
+    database.prepare()
+    say("done")
+
+
+def reserve(database: Database, many: int) -> None:
+    """From the moment that the line says: when it asked and the moment it was given, of each reservation."""
+    asked: list[datetime] = []
+
+    def clock() -> datetime:
+        asked.append(datetime.now(UTC))
+        return asked[-1]
+
+    slots = Slots(database, clock)
+    say("ready")
+    wait_for(json.loads(sys.stdin.readline()))
+    given = [slots.reserve(1, Limit("bot", window=PER_SECOND)).moment for _ in range(many)]
+    # The clock is read under the lock, and once more for the answer.
+    say([(moment.timestamp(), at) for moment, at in zip(asked[::2], given, strict=True)])
+
+
+def main(job: str, *arguments: str) -> None:
+    """That job."""
     database = Database(sys.stdin.readline().strip())
     ledger = RunLedger(database)
     match job:
@@ -120,7 +147,7 @@ def main() -> None:
             hold(ledger, *arguments)
         case "write":
             write(ledger, Problems(database), arguments[0], int(arguments[1]))
-
-
-if __name__ == "__main__":
-    main()
+        case "prepare":
+            prepare(database)
+        case "reserve":
+            reserve(database, int(arguments[0]))

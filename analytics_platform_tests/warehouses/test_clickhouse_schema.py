@@ -70,14 +70,37 @@ def test_a_new_database_keeps_what_the_setting_says_at_once(clickhouse: ClickHou
     assert len(ttls(open_at(url))) == 3
 
 
+def test_days_whose_facts_may_be_gone_are_not_believed_whatever_becomes_of_the_setting(clickhouse: ClickHouse) -> None:
+    url = clickhouse.empty_database()
+    days = [TODAY - timedelta(days=k) for k in (58, 59, 70)]
+    long = open_at(url)
+    for day in days:
+        long.replace_day(POST_DAY, day, post_day(day))
+    assert set(long.computed_days(POST_DAY, days[-1], TODAY)) == set(days)
+    # A day before the server may drop its rows; and those are not back when the setting is.
+    for keep in (60, 0):
+        kept_for = open_at(url, keep_days=keep)
+        kept_for.prepare()
+        assert set(kept_for.computed_days(POST_DAY, days[-1], TODAY)) == {days[0]}, keep
+
+
 def test_tables_that_a_killed_process_left_go_later_and_fresh_ones_stay(clickhouse: ClickHouse) -> None:
     if clickhouse.folder is None:
         pytest.skip("a table is made older than it is in the files of the server")
     warehouse = open_at(clickhouse.empty_database())
     warehouse.prepare()
     database = warehouse.layout.database
-    for name, hours in (("staged_user_day_old", 49), ("staged_user_day_fresh", 47), ("other_old", 490)):
-        warehouse.server.command(f"CREATE TABLE {database}.{name} (x Int8) ENGINE = Log", name="leave")
+    ours = f"{schema.BEING_COMPUTED}user_day; goes when that is done"
+    left_behind = (
+        ("staged_user_day_0123456789abcdef", 49, ours),
+        ("staged_user_day_fedcba9876543210", 47, ours),
+        ("staged_user_day_0000000000000000", 490, "somebody else's, called like ours"),
+        ("staged_orders", 490, ours),
+        ("other", 490, ours),
+    )
+    for name, hours, comment in left_behind:
+        text = f"CREATE TABLE {database}.{name} (x Int8) ENGINE = MergeTree ORDER BY x COMMENT '{comment}'"
+        warehouse.server.command(text.replace("else's", "else\\'s"), name="leave")
         [row] = warehouse.server.rows(
             "SELECT metadata_path FROM system.tables WHERE database = {d:String} AND name = {n:String}",
             {"d": database, "n": name},
@@ -87,8 +110,8 @@ def test_tables_that_a_killed_process_left_go_later_and_fresh_ones_stay(clickhou
         assert clickhouse.folder
         os.utime(clickhouse.folder / "data" / str(row["metadata_path"]), (made, made))
     assert open_at(clickhouse.url("tests")).prepare() == []
-    left = {name for name in warehouse._engines() if name.endswith(("_old", "_fresh"))}
-    assert left == {"staged_user_day_fresh", "other_old"}
+    names = [name for name, _, _ in left_behind]
+    assert [name for name in names if name in warehouse._engines()] == names[1:]
 
 
 @pytest.mark.parametrize("name", ["user_day", "computed_days"])
