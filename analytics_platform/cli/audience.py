@@ -1,14 +1,12 @@
 """`audience`: daily, weekly and monthly users, stickiness and retention over days."""
 
-import csv
-from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, counted, err, out, show_table
+from analytics_platform.cli.console import JobError, counted, err, out, show_table, write_csv
 from analytics_platform.cli.context import Context, HomeOption, begin
 from analytics_platform.metrics.app import Service
 from analytics_platform.metrics.audience import AudienceDay, days_read, read_audience
@@ -65,7 +63,7 @@ def audience(
         )
     _say_what_is_missing(context, begin_day, end_day)
     if csv_file:
-        _write(csv_file, [_all_counts(day, service) for day in found])
+        write_csv(csv_file, [_all_counts(day, service) for day in found])
         out.print(f"{counted(len(found), 'row')} in {csv_file}", markup=False)
     else:
         show_table([_shown(day) for day in found])
@@ -109,16 +107,3 @@ def _say_what_is_missing(context: Context, first: date, last: date) -> None:
                 f"analytics-platform materialize --from {min(among)} --to {max(among)}",
                 markup=False,
             )
-
-
-def _write(target: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """A CSV file, whole or not at all."""
-    draft = target.with_name(f".{target.name}.new")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        draft.replace(target)
-    except OSError as error:
-        raise JobError(f"{target} cannot be written: {error.strerror}") from None

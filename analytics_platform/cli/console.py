@@ -3,8 +3,10 @@
 Belongs here: progress lines, tables, the one way a failure is said. Does not: any verb.
 """
 
+import csv
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -134,3 +136,16 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def write_csv(target: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A CSV file with the columns of the first row, whole or not at all. Raises JobError when it cannot be written."""
+    draft = target.with_name(f".{target.name}.new")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        draft.replace(target)
+    except OSError as error:
+        raise JobError(f"{target} cannot be written: {error.strerror}") from None

@@ -1,13 +1,12 @@
 """`materialize` and `slices`: compute days, and look at the sliced metrics."""
 
-import csv
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analytics_platform.cli.console import JobError, counted, err, out, show_table
+from analytics_platform.cli.console import JobError, counted, err, out, show_table, write_csv
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
 from analytics_platform.metrics.slices import slices_between
@@ -92,15 +91,7 @@ def slices(
             f"analytics-platform materialize --from {begin_day} --to {end_day}"
         )
     if csv_file:
-        draft = csv_file.with_name(f".{csv_file.name}.new")
-        try:
-            with draft.open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-            draft.replace(csv_file)
-        except OSError as error:
-            raise JobError(f"{csv_file} cannot be written: {error.strerror}") from None
+        write_csv(csv_file, rows)
         out.print(f"{len(rows):,} rows in {csv_file}", markup=False)
     else:
         show_table(rows)

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics import lineage
 from analytics_platform.metrics.events import EventTable, arrow_schema
 from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable, result_schema
 from analytics_platform.metrics.windows import Window
-from analytics_platform.queries import Query, compose
+from analytics_platform.queries import Query
 from analytics_platform.warehouses import clickhouse_load, clickhouse_watch
 from analytics_platform.warehouses import clickhouse_schema as schema
 from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseError
@@ -31,6 +30,7 @@ from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_events import EventSource, bare, reading, selection
 from analytics_platform.warehouses.clickhouse_exchange import exchange
 from analytics_platform.warehouses.clickhouse_text import aware, plain, quoted, statement
+from analytics_platform.warehouses.ledgered import Ledgered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,7 @@ _ABANDONED_HOURS = 48
 
 
 @dataclass
-class ClickHouseWarehouse:
+class ClickHouseWarehouse(Ledgered):
     """Results in `layout.database` of `server`; events where `sources` (by our name) says.
 
     `basis` names the settings that results depend on (time zone, labels): days computed under another are not current.
@@ -126,23 +126,6 @@ class ClickHouseWarehouse:
             self._places = {}  # other programs may have changed their tables: the next statement looks anew
             raise
         return [{k: plain(v) for k, v in row.items()} for row in found]
-
-    def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
-        """See the port."""
-        return self._days(compose("computed_days", {"table_name": table.name, "first_day": first, "last_day": last}))
-
-    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
-        """See the port."""
-        rows = self.rows(compose("computed_at", {"table_name": table.name, "first_day": first, "last_day": last}))
-        return {
-            day: moment
-            for row in rows
-            if isinstance(day := row["event_date"], date) and isinstance(moment := row["computed_at"], datetime)
-        }
-
-    def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
-        """See the port."""
-        return self._days(lineage.current_days(table.name, first, last, self.basis))
 
     def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
         """See the port. `also` is added first, in a statement of its own."""
@@ -282,9 +265,6 @@ class ClickHouseWarehouse:
         with self._turn:
             self.prepare()
             return self._places
-
-    def _days(self, query: Query) -> Collection[date]:
-        return {day for row in self.rows(query) if isinstance(day := row["event_date"], date)}
 
     def _ours(self) -> list[str]:
         return [name for name, _, _ in self._wanted()]

@@ -10,10 +10,10 @@ Threads of one process take turns.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -24,14 +24,14 @@ from filelock import FileLock
 from filelock import Timeout as GateTimeout
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from analytics_platform.metrics import lineage
 from analytics_platform.metrics.events import EventTable
 from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable
 from analytics_platform.metrics.windows import Window
-from analytics_platform.queries import Query, compose
+from analytics_platform.queries import Query
 from analytics_platform.warehouses import duckdb_gaps, duckdb_load, duckdb_read
 from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
 from analytics_platform.warehouses.duckdb_schema import COMPUTED, LOADED, UTC_NOW, Columns, event_tables, result_tables
+from analytics_platform.warehouses.ledgered import Ledgered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ _FOR_EVENTS = "SET disabled_compression_methods = ''"
 
 
 @dataclass
-class DuckDBWarehouse:
+class DuckDBWarehouse(Ledgered):
     """Events in `events`, results in `results`. `config` are DuckDB's own settings (memory_limit, threads, ...).
 
     `basis` names the settings that results depend on (time zone, labels): days computed under another are not current.
@@ -127,26 +127,6 @@ class DuckDBWarehouse:
             cursor = _run(con, query)
             names = [c[0] for c in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
-        """See the port."""
-        return self._days(compose("computed_days", {"table_name": table.name, "first_day": first, "last_day": last}))
-
-    def computed_at(self, table: ResultTable, first: date, last: date) -> Mapping[date, datetime]:
-        """See the port."""
-        rows = self.rows(compose("computed_at", {"table_name": table.name, "first_day": first, "last_day": last}))
-        return {
-            day: moment
-            for row in rows
-            if isinstance(day := row["event_date"], date) and isinstance(moment := row["computed_at"], datetime)
-        }
-
-    def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
-        """See the port."""
-        return self._days(lineage.current_days(table.name, first, last, self.basis))
-
-    def _days(self, query: Query) -> Collection[date]:
-        return {day for row in self.rows(query) if isinstance(day := row["event_date"], date)}
 
     def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
         """See the port. The heavy part runs on read-only files; the write lock lasts for DELETE and INSERT only."""
