@@ -14,7 +14,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from analytics_platform.cadence import Period
-from analytics_platform.metrics.windows import Window, day_start, day_window
+from analytics_platform.metrics.windows import EPOCH, Window, day_start, day_window
 from analytics_platform.queries import Query, compose
 
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -30,7 +30,7 @@ _WEEKS_BACK = 4
 _QUIET = 1 / 5
 # How many days before the period's last one the last event is looked for, nearest first; then everywhere.
 _LOOK_BACK = (0, 1, 28)
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as event tables store times
+
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -250,7 +250,7 @@ def _count(reader: Reader, source: str, days: Iterable[date], zone: ZoneInfo) ->
 
 
 def _last(reader: Reader, source: str, day: date, zone: ZoneInfo) -> datetime | None:
-    for not_before in (*(day_start(day - k * _DAY, zone) for k in _LOOK_BACK), _EPOCH):
+    for not_before in (*(day_start(day - k * _DAY, zone) for k in _LOOK_BACK), EPOCH):
         # Not beyond the day after: one event misdated into the future must not pass for all that should be there.
         [row] = reader.rows(last_event(source, not_before, day_start(day + 2 * _DAY, zone)))
         if isinstance(found := row["last_time"], datetime):

@@ -46,7 +46,8 @@ def size(text: str) -> str:
 
 def in_bytes(size: str) -> int:
     """A checked size as a number of bytes: GB is 1000 million, GiB 1024 times 1024 times 1024."""
-    number, unit = re.fullmatch(r"([0-9.]+) ?([KMGT]i?)B", size).groups()  # type: ignore[union-attr]  # was checked
+    unit = size.lstrip("0123456789. ").removesuffix("B")
+    number = size.removesuffix("B").removesuffix(unit)
     return int(float(number) * (1024 if unit.endswith("i") else 1000) ** ("KMGT".index(unit[0]) + 1))
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as event tables store times
+
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of the local day, as naive UTC, as event tables store times.

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from analytics_platform.metrics.events import UNKNOWN, Column, Kind
+from analytics_platform.metrics.windows import EPOCH
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +26,9 @@ LIMITS: Final = {Kind.UINT32: (0, 2**32 - 1), Kind.INT16: (-(2**15), 2**15 - 1),
 LOWERED: Final = ("action",)
 
 _SECOND = 1_000_000  # times are counted in microseconds
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - arithmetic on wall clocks; zones are applied explicitly
+
 FIRST_TIME: Final = 0
-END_TIME: Final = int((datetime(2100, 1, 1) - _EPOCH).total_seconds()) * _SECOND  # noqa: DTZ001
+END_TIME: Final = int((datetime(2100, 1, 1) - EPOCH).total_seconds()) * _SECOND  # noqa: DTZ001
 # From here on a number counts milliseconds: as seconds it would be the year 33658, as milliseconds it is 2001.
 _MILLISECONDS_FROM = 10**12
 
@@ -124,7 +125,7 @@ def _iso(match: re.Match[str], zone: tzinfo) -> int:
 
 
 def _since_epoch(wall: datetime) -> int:
-    return (wall - _EPOCH) // timedelta(microseconds=1)
+    return (wall - EPOCH) // timedelta(microseconds=1)
 
 
 def _offsets(wall: datetime, zone: tzinfo) -> tuple[int, int]:
@@ -248,7 +249,7 @@ def _from_wall_clock(micros: "pa.Array", zone: tzinfo) -> "pa.Array | None":
         return None
     offsets = np.empty(len(hours), dtype=np.int64)
     for place, number in enumerate(hours.tolist()):
-        start = _EPOCH + timedelta(hours=number)
+        start = EPOCH + timedelta(hours=number)
         here = {*_offsets(start, zone), *_offsets(start + timedelta(hours=1), zone)}
         if len(here) > 1:
             return None

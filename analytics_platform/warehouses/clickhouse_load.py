@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from analytics_platform.metrics.events import EventTable
-from analytics_platform.metrics.windows import Window, day_window, local_day
+from analytics_platform.metrics.windows import EPOCH, Window, day_window, local_day
 from analytics_platform.queries import Query
 from analytics_platform.warehouses.base import EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
 from analytics_platform.warehouses.clickhouse_client import Server
@@ -113,7 +113,7 @@ def counts_by_day(
     )
     found: dict[date, tuple[int, datetime | None]] = {}
     for row in desk.server.rows(text, _bound(within) if within else {}, name=f"days_{name}"):
-        day = local_day(datetime(1970, 1, 1) + timedelta(seconds=_int(row["quarter"])), zone)  # noqa: DTZ001 - naive UTC
+        day = local_day(EPOCH + timedelta(seconds=_int(row["quarter"])), zone)
         count, seen = found.get(day, (0, None))
         moment = row.get("newest")
         later = moment if isinstance(moment, datetime) and (seen is None or moment > seen) else seen

@@ -12,14 +12,12 @@ from datetime import date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics.windows import Gap, days
+from analytics_platform.metrics.windows import EPOCH, Gap, days
 from analytics_platform.queries import Query
 from analytics_platform.warehouses.clickhouse_events import EventSource
 from analytics_platform.warehouses.clickhouse_load import Desk, counts_by_day
 from analytics_platform.warehouses.clickhouse_schema import LOADED
 from analytics_platform.warehouses.clickhouse_text import quoted
-
-_NEVER = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, before everything computed
 
 
 class Watch(Desk, Protocol):
@@ -61,7 +59,8 @@ def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collec
             if day in known:
                 changed.add(day)
             seen = {"table_name": name, "event_date": day, "rows": now[0], "newest": now[1]}
-            rows.append({**seen, "loaded_at": moment if day in known else _NEVER})
+            # Looked at for the first time: before everything computed.
+            rows.append({**seen, "loaded_at": moment if day in known else EPOCH})
         desk.ledger(LOADED, rows)
     return changed
 

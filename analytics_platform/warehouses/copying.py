@@ -8,7 +8,7 @@ differs, so a copy that was interrupted is started again, and a copy made twice 
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -17,11 +17,10 @@ from analytics_platform.metrics.events import EVENT_TABLES, EventTable, Kind
 from analytics_platform.metrics.facts import LOOKBACK_DAYS
 from analytics_platform.metrics.lineage import lineage
 from analytics_platform.metrics.tables import FIRST_SEEN, STANDARD_TABLES, ResultTable, Type
-from analytics_platform.metrics.windows import Window, day_window, days
+from analytics_platform.metrics.windows import EPOCH, Window, day_window, days
 from analytics_platform.queries import Query, Value, compose
 from analytics_platform.warehouses.base import EventLoad, Row, Warehouse, WarehouseError
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (naive UTC, as event tables store times)
 _NOTHING: Row = {"rows": 0}
 _NUMBERS = (Type.USER, Type.SMALL, Type.COUNT, Type.TOTAL, Type.SHARE)
 
@@ -64,7 +63,7 @@ def event_fingerprint(table: EventTable, window: Window) -> Query:
     """One row: what the events of a half-open UTC window add up to. Column `rows` is their number."""
     return compose(
         "fingerprint",
-        {"start": window.start, "end": window.end, "epoch": _EPOCH},
+        {"start": window.start, "end": window.end, "epoch": EPOCH},
         table=f"events.{table.name}",
         by_day=False,
         numbers=[c.name for c in table.columns if c.kind not in (Kind.TEXT, Kind.TIME)],
@@ -80,7 +79,7 @@ def result_fingerprint(table: ResultTable, first: date, last: date) -> Query:
     bound: dict[str, Value] = {"first_day": first, "last_day": last}
     return compose(
         "fingerprint",
-        bound | {"epoch": _EPOCH} if times else bound,
+        bound | {"epoch": EPOCH} if times else bound,
         table=f"results.{table.name}",
         by_day=True,
         numbers=[name for name, kind in table.columns if kind in _NUMBERS],
@@ -219,8 +218,8 @@ class _Work:
         if FIRST_SEEN not in tables:
             return
         before = first - timedelta(days=1)
-        has = self.known.computed_days(FIRST_SEEN, _EPOCH.date(), before) if self.known else ()
-        missing = sorted(set(self.source.computed_days(FIRST_SEEN, _EPOCH.date(), before)) - set(has))
+        has = self.known.computed_days(FIRST_SEEN, EPOCH.date(), before) if self.known else ()
+        missing = sorted(set(self.source.computed_days(FIRST_SEEN, EPOCH.date(), before)) - set(has))
         if missing:
             yield (
                 f"the source knows first days of users and posts from {missing[0]} on; until those before {first} are "

@@ -13,22 +13,11 @@ import duckdb
 import pyarrow as pa
 
 from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
-from analytics_platform.metrics.tables import ResultTable, Type
+from analytics_platform.metrics.tables import ResultTable, result_schema
 from analytics_platform.queries import Query
 from analytics_platform_tests.queries.ledgers import LEDGERS
 
 Row = dict[str, object]
-
-_ARROW = {
-    Type.DATE: pa.date32(),
-    Type.USER: pa.uint32(),
-    Type.SMALL: pa.int16(),
-    Type.COUNT: pa.int32(),
-    Type.TOTAL: pa.int64(),
-    Type.SHARE: pa.float64(),
-    Type.TEXT: pa.string(),
-    Type.TIME: pa.timestamp("us"),
-}
 
 
 class DuckDB:
@@ -40,7 +29,7 @@ class DuckDB:
         self._schemas = {f"events.{t.name}": arrow_schema(t) for t in EVENT_TABLES}
         for table in (*tables, *LEDGERS.values()):
             database = "events" if table is LEDGERS["loaded_days"] else "results"
-            self._schemas[f"{database}.{table.name}"] = pa.schema([(name, _ARROW[t]) for name, t in table.columns])
+            self._schemas[f"{database}.{table.name}"] = result_schema(table)
         for database in ("events", "results"):
             self._con.execute(f"ATTACH ':memory:' AS {database}")
         for name, schema in self._schemas.items():
