@@ -8,8 +8,11 @@ import re
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from analytics_platform.alerts.watch import parse_rule, parse_rules
 from analytics_platform.availability import parse_policy
 from analytics_platform.language import LANGUAGES
+from analytics_platform.metrics.catalog import METRICS
+from analytics_platform.metrics.dimensions import DIMENSIONS
 
 SHORTEST_MEMORY = 60  # days
 
@@ -35,6 +38,30 @@ def policy(text: str) -> str:
     """When a table counts as complete, as `availability.parse_policy` reads it."""
     parse_policy(text)
     return text
+
+
+def rule(text: str) -> str:
+    """How metrics are watched, as `alerts.watch.parse_rule` reads it."""
+    parse_rule(text)
+    return text
+
+
+def rules(text: str) -> str:
+    """How single metrics are watched, as `alerts.watch.parse_rules` reads it; every one is in the catalogue."""
+    known = [metric.name for metric in METRICS]
+    strange = [name for name in parse_rules(text, parse_rule("")) if name not in known]
+    if strange:
+        raise ValueError(f"there is no metric {strange[0]!r}; there are {', '.join(known)}")
+    return text
+
+
+def dimensions(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of dimensions."""
+    known = [dimension.name for dimension in DIMENSIONS]
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise ValueError(f"there is no dimension {strange[0]!r}; there are {', '.join(known)}")
+    return names
 
 
 def size(text: str) -> str:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analytics_platform import setting_values as values
+from analytics_platform.alerts.watch import Watch, parse_rule, parse_rules
 from analytics_platform.availability import Policy, parse_policy
 from analytics_platform.metrics.dimensions import Labels
 
@@ -219,6 +220,26 @@ class Settings(BaseSettings):
     delivery_hours: float = Field(
         default=24, gt=0, le=24 * 14, description="for how long what could not be sent is tried again"
     )
+    alerts: bool = Field(default=True, description="whether metrics are checked every 15 minutes")
+    alert_rule: Annotated[str, AfterValidator(values.rule)] = Field(
+        default="", description="how every metric is watched, such as sensitivity=1 min_change=0.1 quiet=23:00-07:00"
+    )
+    alert_rules: Annotated[str, AfterValidator(values.rules)] = Field(
+        default="", description="how single metrics are watched: ctr: min_change=0.05; likes: direction=down"
+    )
+    alert_dimensions: Annotated[_Words, AfterValidator(values.dimensions)] = Field(
+        default=("os", "source"), description="dimensions whose slices are watched, too, separated by commas"
+    )
+    alert_lateness_minutes: int | None = Field(
+        default=None, ge=0, le=240, description="how late events come; default: learned from each source"
+    )
+    alert_catch_up_hours: int = Field(
+        default=24, ge=1, le=24 * 28, description="how far back missed quarter hours are still judged"
+    )
+    alert_remind_hours: float = Field(
+        default=6, ge=1, le=24 * 28, description="after which a lasting incident is told of again"
+    )
+
     telegram_bot_token: SecretStr | None = Field(default=None, description="token from @BotFather")
     telegram_chat_ids: _Words = Field(
         default=(), description="chats that get every report, separated by commas; chat/topic for a forum topic"
@@ -241,7 +262,9 @@ class Settings(BaseSettings):
         # What it was called while Telegram was the only channel.
         return "subscribers" if value == "telegram" else value
 
-    @field_validator("telegram_chat_ids", "reports", "owner_emails", "owner_telegram_chat_ids", mode="before")
+    @field_validator(
+        "telegram_chat_ids", "reports", "owner_emails", "owner_telegram_chat_ids", "alert_dimensions", mode="before"
+    )
     @classmethod
     def _words(cls, value: object) -> object:
         return tuple(c.strip() for c in value.split(",") if c.strip()) if isinstance(value, str) else value
@@ -255,6 +278,7 @@ class Settings(BaseSettings):
         return {report: tuple(who.split()) for report, who in values.pairs(value, shape).items()}
 
     @field_validator(
+        "alert_lateness_minutes",
         "telegram_bot_token",
         "telegram_api_url",
         "unsubscribe_url",
@@ -310,6 +334,12 @@ class Settings(BaseSettings):
             "feed_actions": parse_policy(self.gate_feed_actions),
             "message_actions": parse_policy(self.gate_message_actions),
         }
+
+    @property
+    def watch(self) -> Watch:
+        """How each metric is watched."""
+        default = parse_rule(self.alert_rule)
+        return Watch(default, parse_rules(self.alert_rules, default))
 
     @property
     def owners(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Who gets what: chats, topics of groups, mail addresses.", no_args_is_help=True)
 
 # What is no report and can be subscribed to.
-KINDS = ("problems",)
+KINDS = ("alerts", "problems")
 
 _Who = Annotated[str, typer.Argument(metavar="WHO", help="Id of the list, address, or address/topic.")]
 _Address = Annotated[
@@ -43,7 +43,8 @@ class _Place:
 def add(
     address: _Address,
     report: Annotated[list[str] | None, typer.Option("--report", help="A report; may be repeated.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every report there is, also new ones.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every report there is, also new ones, and alerts.")] = False,
+    alerts: Annotated[bool, typer.Option("--alerts", help="What is unusual in the metrics, at once.")] = False,
     problems: Annotated[bool, typer.Option("--problems", help="What is wrong with the platform.")] = False,
     language: Annotated[str | None, typer.Option(help="en or ru. Default: LOCALE.")] = None,
     zone: Annotated[str | None, typer.Option(help="Time zone of their quiet hours. Default: TIMEZONE.")] = None,
@@ -62,14 +63,15 @@ def add(
     """
     context = begin(home)
     place = _place(address)
-    topics = _topics(report or [], every=every, problems=problems)
+    kinds = [*(["alerts"] if alerts else []), *(["problems"] if problems else [])]
+    topics = _topics([*(report or []), *kinds], every=every)
     hours = None if quiet is None else _quiet(quiet)
     office = context.office()
     office.configure()
     subscribers = office.ledgers.subscribers
     known = subscribers.at(place.channel, place.address, place.thread)
     if not topics and known is None:
-        raise JobError("say what is wanted: --report NAME, --all or --problems")
+        raise JobError("say what is wanted: --report NAME, --all, --alerts or --problems")
     before = known.topics if known else {}
     if silent is None:  # what is there keeps its sound
         chosen = {topic: before.get(topic, False) for topic in topics}
@@ -110,12 +112,12 @@ def list_subscribers(
     Example: `analytics-platform subscribers list`
     """
     context = begin(home)
-    wanted = _topics([report] if report else [], every=False, problems=False)
+    wanted = _topics([report] if report else [], every=False)
     office = context.office()
     office.configure()
     found = office.ledgers.subscribers.all()
     for topic in wanted:
-        found = [one for one in found if one.gets(topic, office.reports)]
+        found = [one for one in found if one.gets(topic, office.topics)]
     rows = [
         {
             "id": one.id,
@@ -175,10 +177,10 @@ def remove(
     Example: `analytics-platform subscribers remove 3 --report app_daily`
     """
     context = begin(home)
-    topic = next(iter(_topics([report] if report else [], every=False, problems=False)), None)
+    topic = next(iter(_topics([report] if report else [], every=False)), None)
     subscribers, one = _found(context, who)
     try:
-        left = subscribers.remove(one.id, topic=topic, reports=list(all_reports()))
+        left = subscribers.remove(one.id, topic=topic, reports=context.office().topics)
     except ValueError as error:
         raise JobError(str(error)) from None
     if left is None:
@@ -234,7 +236,7 @@ def page(
     if not context.settings.unsubscribe_url:
         err.print("note: UNSUBSCRIBE_URL is not set, so no mail has the link to this page", markup=False)
     out.print(f"listening on http://{host}:{port}/; stop with Ctrl-C", markup=False)
-    titles = {name: report.title for name, report in all_reports().items()}
+    titles = {name: report.title for name, report in all_reports().items()} | {"alerts": "Alerts"}
     site = pages(
         context.office().ledgers.subscribers, clock=now, reports=titles, titles={"problems": "Problems of the platform"}
     )
@@ -307,7 +309,7 @@ def _looked_up(context: Context, place: _Place) -> tuple[str, str]:
     return ("topic" if place.thread else kind), title
 
 
-def _topics(names: list[str], *, every: bool, problems: bool) -> list[str]:
+def _topics(names: list[str], *, every: bool) -> list[str]:
     from analytics_platform.state.subscribers import EVERYTHING
 
     known = all_reports()
@@ -318,7 +320,7 @@ def _topics(names: list[str], *, every: bool, problems: bool) -> list[str]:
         if not match:
             raise typer.BadParameter(f"there is no report {text}; there are {', '.join([*known, *KINDS])}")
         found += match
-    return [*([EVERYTHING] if every else []), *found, *(["problems"] if problems else [])]
+    return [*([EVERYTHING] if every else []), *found]
 
 
 def _quiet(text: str) -> tuple[dt.time | None, dt.time | None]:

@@ -30,6 +30,8 @@ from analytics_platform.unsubscribe import link
 _BY_ITSELF = timedelta(minutes=15)
 # The kind of message that says what is wrong; owners get it, and whoever subscribes to it.
 PROBLEMS = "problems"
+# What is unusual in the metrics; whoever gets every report gets them, too.
+ALERTS = "alerts"
 
 
 @dataclass
@@ -57,6 +59,11 @@ class Office:
         return self._post
 
     @property
+    def topics(self) -> tuple[str, ...]:
+        """What somebody should get, or silence would read as "all is well": every report, and alerts."""
+        return (*self.reports, ALERTS)
+
+    @property
     def patience(self) -> timedelta:
         """For how long what could not be sent is tried again."""
         return timedelta(hours=self.settings.delivery_hours)
@@ -67,7 +74,7 @@ class Office:
         Raises NobodyError when nobody does though somebody should (silence is never a success), ChannelError when a
         setting is wrong.
         """
-        is_report = topic in self.reports
+        is_report = topic in self.topics
         if self.fixed is not None:
             return list(self.fixed) if is_report else []
         if is_report and self.settings.delivery_channel == "folder":
@@ -76,7 +83,7 @@ class Office:
         found = [self.recipient(s, topic) for s in self.ledgers.subscribers.recipients_of(topic, is_report=is_report)]
         if found or not is_report:
             return found
-        paused = [s for s in self.ledgers.subscribers.all(active=False) if s.gets(topic, self.reports)]
+        paused = [s for s in self.ledgers.subscribers.all(active=False) if s.gets(topic, self.topics)]
         if paused:
             reason = f"{paused[0]}: {paused[0].paused_reason}"
             raise NobodyError(
