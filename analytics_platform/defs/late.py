@@ -71,9 +71,14 @@ def look(
 
 
 def outdated_days(warehouse: Warehouse, first: date, last: date) -> Sequence[date]:
-    """Days of first..last of which a computed table is older than its events, its settings or what it comes from."""
+    """Days of first..last of which a computed table is older than its events, its settings or what it comes from.
+
+    A table that is kept current anyway is no reason for a run, or yesterday's figures would be made before their time.
+    """
     found: set[date] = set()
     for made in TABLES.values():
+        if made.kept:
+            continue
         computed = set(warehouse.computed_days(made.table, first, last))
         found |= computed.difference(warehouse.current_days(made.table, first, last))
     return sorted(found)

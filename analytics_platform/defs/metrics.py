@@ -29,6 +29,7 @@ from analytics_platform.metrics.tables import (
     FEED_DAILY,
     FIRST_SEEN,
     POST_DAY,
+    SERIES,
     ResultTable,
     daily_slices_table,
     user_day_table,
@@ -44,14 +45,16 @@ FEED_FRAME = dg.AssetKey(["frames", "feed_daily"])
 POSTS = dg.AssetKey(["facts", "post_day"])
 FIRST_DAYS = dg.AssetKey(["facts", "first_seen"])
 APP_FRAME = dg.AssetKey(["frames", "app_daily"])
+QUARTERS = dg.AssetKey(["series", "quarter_hour"])
 
 
 @dataclass(frozen=True)
 class Materialised:
-    """A result table and the asset that writes it."""
+    """A result table and the asset that writes it. `kept`: a sensor keeps its days current, between runs as well."""
 
     key: dg.AssetKey
     table: ResultTable
+    kept: bool = False
 
 
 # Every result table by name, in the order in which a day is computed.
@@ -64,6 +67,7 @@ TABLES: Mapping[str, Materialised] = {
         Materialised(POSTS, POST_DAY),
         Materialised(FIRST_DAYS, FIRST_SEEN),
         Materialised(APP_FRAME, APP_DAILY),
+        Materialised(QUARTERS, SERIES, kept=True),
     )
 }
 

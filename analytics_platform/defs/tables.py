@@ -55,17 +55,18 @@ def table_asset(
     about: str,
     engine: str,
     preview: Callable[[date], Query] | None = None,
+    events: Sequence[dg.AssetKey] = (),
 ) -> dg.AssetsDefinition:
     """An asset that replaces each day of the run by the rows of `statement`, once every table it reads has that day.
 
     `statement` gives the day's rows, and rows of other days to add if any; `preview` gives what the UI shows of the
-    table after the run's last day.
+    table after the run's last day. `events`: the event tables that it reads, of which any day may be empty.
     """
     name = key.to_user_string()
 
     @dg.asset(
         key=key,
-        deps=[asset for _, asset in reads],
+        deps=[*(asset for _, asset in reads), *events],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=group,

@@ -5,7 +5,7 @@ Conditions (`where`) are SQL over the event table's own columns, in the standard
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,15 +19,25 @@ class Source(StrEnum):
     SENT = "sent"  # rows of message_actions the user sent
     RECEIVED = "received"  # rows of message_actions the user received
 
+    @property
+    def service(self) -> str:
+        """The part of the app whose events these are, as watched series and alerts name it."""
+        return "feed" if self is Source.FEED else "messenger"
+
 
 @dataclass(frozen=True)
 class Count:
-    """Events. Grain in facts/user_day: events of a user and day; in a slice: their sum."""
+    """Events. Grain in facts/user_day: events of a user and day; in a slice: their sum.
+
+    `watched`: counted every 15 minutes, too (`metrics/series.py`), and so looked at by alerts. Messages are then
+    counted for who sent them, also those of Source.RECEIVED: events say nothing of who receives.
+    """
 
     name: str
     source: Source
     about: str
     where: str = "true"
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,37 +59,45 @@ class Distinct:
     """Distinct users of a slice and day, exact: facts/user_day has one row per user and day.
 
     `where` is a condition over the columns of facts/user_day. Never add these up over slices or services.
+    `watched`: counted every 15 minutes, too, exact within a bucket. `of` says whose rows make a user active there (FEED
+    or SENT); `where` may then name counts of that source alone, which are those of the bucket.
     """
 
     name: str
     about: str
     where: str = "true"
+    of: Source | None = None
+    watched: bool = False
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """numerator / denominator, taken after summing; NULL where the denominator is 0 or missing."""
+    """numerator / denominator, taken after summing; NULL where the denominator is 0 or missing.
+
+    `watched`: taken every 15 minutes, too; both parts are then watched counts of one service.
+    """
 
     name: str
     numerator: str
     denominator: str
     about: str
+    watched: bool = False
 
 
 Metric = Count | DistinctPerUser | Distinct | Ratio
 
 METRICS: tuple[Metric, ...] = (
-    Count("views", Source.FEED, "posts viewed in the feed", "action = 'view'"),
-    Count("likes", Source.FEED, "posts liked in the feed", "action = 'like'"),
+    Count("views", Source.FEED, "posts viewed in the feed", "action = 'view'", watched=True),
+    Count("likes", Source.FEED, "posts liked in the feed", "action = 'like'", watched=True),
     Count("messages_received", Source.RECEIVED, "messages received"),
-    Count("messages_sent", Source.SENT, "messages sent"),
+    Count("messages_sent", Source.SENT, "messages sent", watched=True),
     DistinctPerUser("users_received", Source.RECEIVED, "user_id", "distinct people a user got messages from"),
     DistinctPerUser("users_sent", Source.SENT, "receiver_id", "distinct people a user wrote to"),
     Distinct("active_users", "users with any event: feed, sent or received"),
     Count("feed_actions", Source.FEED, "all feed events, whatever the action"),
-    Distinct("feed_users", "users with at least one feed event", "feed_actions > 0"),
-    Distinct("senders", "users who sent at least one message", "messages_sent > 0"),
-    Ratio("ctr", "likes", "views", "likes per view"),
+    Distinct("feed_users", "users with at least one feed event", "feed_actions > 0", Source.FEED, watched=True),
+    Distinct("senders", "users who sent at least one message", "messages_sent > 0", Source.SENT, watched=True),
+    Ratio("ctr", "likes", "views", "likes per view", watched=True),
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -133,7 +151,41 @@ def check(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
             counterpart = {Source.SENT: "receiver_id", Source.RECEIVED: "user_id"}.get(metric.source)
             if counterpart and metric.column != counterpart:
                 raise ValueError(f"metric {metric.name!r}: over {metric.source} messages, count {counterpart!r}")
+    counts = {m.name: m for m in metrics if isinstance(m, Count)}
+    for metric in metrics:
+        if isinstance(metric, Ratio) and metric.watched:
+            _check_watched_ratio(metric, counts)
+        if isinstance(metric, Distinct) and metric.watched:
+            _check_watched_distinct(metric, counts)
     return metrics
+
+
+def _check_watched_ratio(metric: Ratio, counts: Mapping[str, Count]) -> None:
+    parts = [counts.get(name) for name in (metric.numerator, metric.denominator)]
+    services = {part.source.service if part and part.watched else None for part in parts}
+    if None in services or len(services) > 1:
+        raise ValueError(
+            f"metric {metric.name!r}: a watched ratio is one of watched counts of one service; mark "
+            f"{metric.numerator!r} and {metric.denominator!r} as watched, or this one not"
+        )
+
+
+def _check_watched_distinct(metric: Distinct, counts: Mapping[str, Count]) -> None:
+    if metric.of not in (Source.FEED, Source.SENT):
+        raise ValueError(f"metric {metric.name!r}: watched users need `of`: Source.FEED or Source.SENT")
+    strange = [n for n in words(metric.where) if n not in counts or counts[n].source is not metric.of]
+    if strange:
+        raise ValueError(
+            f"metric {metric.name!r}: watched every 15 minutes, its condition may name counts of {metric.of} events "
+            f"alone, not {strange[0]!r}"
+        )
+
+
+def words(condition: str) -> tuple[str, ...]:
+    """The names in a condition over facts/user_day, each once: what is neither a text, a number nor a word of SQL."""
+    bare = re.sub(r"'(?:[^']|'')*'", " ", condition)
+    found = dict.fromkeys(re.findall(r"[a-z_][a-z0-9_]*", bare.lower()))
+    return tuple(word for word in found if word not in _SQL_WORDS)
 
 
 def user_day_metrics(metrics: Iterable[Metric] = METRICS) -> tuple[Count | DistinctPerUser, ...]:

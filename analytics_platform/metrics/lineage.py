@@ -19,26 +19,33 @@ _COMES_FROM: Mapping[str, tuple[str, ...]] = {
     "app_daily": ("user_day", "post_day"),
 }
 
+# How many days before its own a table's events reach back to: facts/user_day looks for attributes there.
+_LOOKBACK = 30
+_OF_THE_DAY_ALONE = ("series_quarter_hour",)
+
 
 @dataclass(frozen=True)
 class Lineage:
     """What must be in order for a table's day to be current: `tables`, the table itself first.
 
-    `pairs`: (derived, base); derived is outdated when base was computed later.
+    `pairs`: (derived, base); derived is outdated when base was computed later. `lookback`: how many days before it have
+    events that the day depends on.
     """
 
     tables: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
+    lookback: int = _LOOKBACK
 
 
 def lineage(name: str) -> Lineage:
     """The lineage of the result table of that name."""
     tables = (name, *_COMES_FROM.get(name, ()))
-    return Lineage(tables, tuple((derived, base) for derived in tables for base in _COMES_FROM.get(derived, ())))
+    pairs = tuple((derived, base) for derived in tables for base in _COMES_FROM.get(derived, ()))
+    return Lineage(tables, pairs, 0 if name in _OF_THE_DAY_ALONE else _LOOKBACK)
 
 
 def current_days(name: str, first: date, last: date, basis: str) -> Query:
     """Days of first..last (both included) that were computed under the settings `basis` and are not outdated."""
     of = lineage(name)
     params = {"table_name": name, "first_day": first, "last_day": last, "basis": basis}
-    return compose("current_days", params, tables=of.tables, pairs=of.pairs)
+    return compose("current_days", params, tables=of.tables, pairs=of.pairs, lookback=of.lookback)

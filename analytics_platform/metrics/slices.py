@@ -24,17 +24,6 @@ def daily_slices(
     metrics, dimensions = tuple(metrics), tuple(dimensions)
     params: dict[str, Value] = {"event_date": day}
 
-    def labelled(dimension: Dimension) -> str:
-        """The dimension's value with codes replaced by labels, both as bound parameters."""
-        pairs = labels.of(dimension.name) if dimension.labelled else {}
-        if not pairs:
-            return dimension.value
-        branches = []
-        for k, (code, label) in enumerate(sorted(pairs.items())):
-            params[f"{dimension.name}_code_{k}"], params[f"{dimension.name}_label_{k}"] = code, label
-            branches.append(f"WHEN ${dimension.name}_code_{k} THEN ${dimension.name}_label_{k}")
-        return f"CASE {dimension.value} {' '.join(branches)} ELSE {dimension.value} END"
-
     return compose(
         "daily_slices",
         params,
@@ -43,8 +32,20 @@ def daily_slices(
         metrics=metrics,
         additive=summed(metrics),
         distinct=[m for m in metrics if isinstance(m, Distinct)],
-        labelled=labelled,
+        labelled=lambda dimension: labelled(dimension, labels, params),
     )
+
+
+def labelled(dimension: Dimension, labels: Labels, params: dict[str, Value]) -> str:
+    """The dimension's value as SQL, with codes replaced by labels; both are added to the bound `params`."""
+    pairs = labels.of(dimension.name) if dimension.labelled else {}
+    if not pairs:
+        return dimension.value
+    branches = []
+    for k, (code, label) in enumerate(sorted(pairs.items())):
+        params[f"{dimension.name}_code_{k}"], params[f"{dimension.name}_label_{k}"] = code, label
+        branches.append(f"WHEN ${dimension.name}_code_{k} THEN ${dimension.name}_label_{k}")
+    return f"CASE {dimension.value} {' '.join(branches)} ELSE {dimension.value} END"
 
 
 def slices_between(first: date, last: date, dimension: str = "", metrics: Iterable[Metric] = METRICS) -> Query:

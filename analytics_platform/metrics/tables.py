@@ -24,6 +24,7 @@ class Type(StrEnum):
     SMALL = "SMALLINT"
     COUNT = "INTEGER"
     TOTAL = "BIGINT"
+    BASE = "BIGINT NULL"  # a total that not every row has
     SHARE = "DOUBLE"
     TEXT = "VARCHAR"
     TIME = "TIMESTAMP"
@@ -126,8 +127,25 @@ APP_DAILY = ResultTable(
     ),
 )
 
+# One row per bucket of 15 minutes (`bucket_time`: its start, UTC), service (feed, messenger), watched metric, dimension
+# (total and the chosen ones) and value, without gaps: 96 buckets a day, 92 or 100 where the clocks change. `value` is
+# NULL for a ratio without a base; `base` is the denominator of a ratio, NULL for counts.
+SERIES = ResultTable(
+    "series_quarter_hour",
+    (
+        ("event_date", Type.DATE),
+        ("bucket_time", Type.TIME),
+        ("service", Type.TEXT),
+        ("metric", Type.TEXT),
+        ("dimension", Type.TEXT),
+        ("dimension_value", Type.TEXT),
+        ("value", Type.SHARE),
+        ("base", Type.BASE),
+    ),
+)
+
 # Of the catalogue as it is delivered.
-STANDARD_TABLES = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY)
+STANDARD_TABLES = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY, SERIES)
 
 
 def result_schema(table: ResultTable) -> "pa.Schema":
@@ -140,6 +158,7 @@ def result_schema(table: ResultTable) -> "pa.Schema":
         Type.SMALL: pa.int16(),
         Type.COUNT: pa.int32(),
         Type.TOTAL: pa.int64(),
+        Type.BASE: pa.int64(),
         Type.SHARE: pa.float64(),
         Type.TEXT: pa.string(),
         Type.TIME: pa.timestamp("us"),

@@ -1,7 +1,8 @@
 {#
   Computed days of a result table that are not older than what they come from: the events of the day itself, those of the
-  30 days before it (a user who only received takes attributes from there, see metrics/facts.py), and the tables that it
-  is computed from, which must not be outdated either; and that were computed under the settings in force ($basis).
+  `lookback` days before it where it reads them (a user who only received takes attributes from there, see
+  metrics/facts.py), and the tables that it is computed from, which must not be outdated either; and that were computed
+  under the settings in force ($basis).
 #}
 SELECT event_date
 FROM results.computed_days
@@ -12,7 +13,7 @@ WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $l
     CROSS JOIN events.loaded_days AS loaded
     WHERE computed.table_name IN ({% for name in tables %}'{{ name }}'{{ ', ' if not loop.last }}{% endfor %})
       AND computed.event_date >= $first_day AND computed.event_date <= $last_day
-      AND loaded.event_date <= computed.event_date AND loaded.event_date >= computed.event_date - INTERVAL 30 DAY
+      AND loaded.event_date <= computed.event_date AND loaded.event_date >= computed.event_date - INTERVAL {{ lookback }} DAY
       AND loaded.loaded_at > computed.computed_at
   )
 {% if pairs %}

@@ -86,6 +86,10 @@ class Warehouse(Protocol):
         """The rows of a query whose answer is small."""
         ...
 
+    def table(self, query: Query) -> "pa.Table":
+        """The answer of a query that gives many rows of plain columns; moments as naive microseconds, UTC."""
+        ...
+
     def computed_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """The days of first..last (both included) that were written to that table, empty days included."""
         ...

@@ -29,7 +29,7 @@ from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row
 from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_events import EventSource, bare, reading, selection
 from analytics_platform.warehouses.clickhouse_exchange import exchange
-from analytics_platform.warehouses.clickhouse_text import aware, plain, quoted, statement
+from analytics_platform.warehouses.clickhouse_text import aware, plain, plain_table, quoted, statement
 from analytics_platform.warehouses.ledgered import Ledgered
 
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ class ClickHouseWarehouse(Ledgered):
             self._places = {}  # other programs may have changed their tables: the next statement looks anew
             raise
         return [{k: plain(v) for k, v in row.items()} for row in found]
+
+    def table(self, query: Query) -> "pa.Table":
+        """See the port."""
+        return plain_table(self.server.table(*self._statement(query), name=query.name))
 
     def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
         """See the port. `also` is added first, in a statement of its own."""

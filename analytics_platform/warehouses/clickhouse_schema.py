@@ -29,6 +29,7 @@ _RESULTS = {
     Type.SMALL: "Nullable(Int16)",
     Type.COUNT: "Int32",
     Type.TOTAL: "Int64",
+    Type.BASE: "Nullable(Int64)",
     Type.SHARE: "Nullable(Float64)",
     Type.TEXT: "LowCardinality(String)",
     Type.TIME: f"Nullable({TIME})",
@@ -67,6 +68,7 @@ _ORDER = {
     "first_seen": "(event_date, kind, id)",
     "daily_slices": "(event_date, dimension, dimension_value)",
     "app_daily": "(event_date, service, dimension, dimension_value)",
+    "series_quarter_hour": "(event_date, dimension, dimension_value, service, metric)",
 }
 
 

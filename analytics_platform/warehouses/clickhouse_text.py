@@ -6,8 +6,12 @@ Belongs here: pure text. Does not: sending it (`clickhouse_client.py`), DDL (`cl
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from analytics_platform.queries import Query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Standard SQL where ClickHouse's own habit differs: NULL for no match, alias shadowing, NULL for no rows.
 ANSI: Mapping[str, int | str] = {
@@ -77,3 +81,15 @@ def plain(value: object) -> object:
 def aware(value: object) -> object:
     """A value for the client to insert: it would take a naive moment for one of this machine's zone."""
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def plain_table(table: "pa.Table") -> "pa.Table":
+    """An answer in Arrow as the platform has it: texts as texts, moments as naive UTC to the microsecond."""
+    import pyarrow as pa
+
+    def of(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_timestamp(kind):
+            return pa.timestamp("us")
+        return pa.string() if pa.types.is_dictionary(kind) or pa.types.is_binary(kind) else kind
+
+    return table.cast(pa.schema([(field.name, of(field.type)) for field in table.schema]))

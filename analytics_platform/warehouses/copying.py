@@ -22,7 +22,7 @@ from analytics_platform.queries import Query, Value, compose
 from analytics_platform.warehouses.base import EventLoad, Row, Warehouse, WarehouseError
 
 _NOTHING: Row = {"rows": 0}
-_NUMBERS = (Type.USER, Type.SMALL, Type.COUNT, Type.TOTAL, Type.SHARE)
+_NUMBERS = (Type.USER, Type.SMALL, Type.COUNT, Type.TOTAL, Type.BASE, Type.SHARE)
 
 Progress = Callable[[str, int, int], None]
 

@@ -17,7 +17,7 @@ EVENT_TYPES = {
     Kind.TEXT: "VARCHAR",
     Kind.TIME: "TIMESTAMP",
 }
-_RESULT_TYPES = {t: ("UINTEGER" if t is Type.USER else t.value) for t in Type}
+_RESULT_TYPES = {t: {Type.USER: "UINTEGER", Type.BASE: "BIGINT"}.get(t, t.value) for t in Type}
 
 # One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
 COMPUTED, LOADED = "computed_days", "loaded_days"

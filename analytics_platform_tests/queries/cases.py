@@ -9,8 +9,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from analytics_platform.alerts.leaves import EXPLAINED, leaves, reference_windows
 from analytics_platform.availability import hourly_counts, last_event
-from analytics_platform.metrics import app_queries, facts, lineage, slices
+from analytics_platform.metrics import app_queries, facts, lineage, series, slices
 from analytics_platform.metrics.app import Service
 from analytics_platform.metrics.audience import Questions as AudienceQuestions
 from analytics_platform.metrics.catalog import METRICS, Count, Distinct, DistinctPerUser, Ratio, Source
@@ -21,10 +22,11 @@ from analytics_platform.metrics.tables import (
     FEED_DAILY,
     FIRST_SEEN,
     POST_DAY,
+    SERIES,
     daily_slices_table,
     user_day_table,
 )
-from analytics_platform.metrics.windows import Gap, day_start, day_window
+from analytics_platform.metrics.windows import Gap, Window, day_start, day_window
 from analytics_platform.queries import Query, compose
 from analytics_platform.simulate.scenario import Scenario
 from analytics_platform.warehouses.copying import event_fingerprint, result_fingerprint
@@ -49,6 +51,10 @@ MORE_METRICS = (
     DistinctPerUser("ads_partners", Source.SENT, "receiver_id", "", "source = 'ads' OR age > 30"),
     Distinct("of_both", "", "feed_actions > 0 AND messages_sent + messages_received > 0"),
     Ratio("posts_per_user", "posts", "feed_users", ""),
+    Count("shared", Source.FEED, "", "action = 'share'", watched=True),
+    Count("ads_received", Source.RECEIVED, "", "source = 'ads'", watched=True),
+    Distinct("likers", "", "likes > 1 OR (likes > 0 AND shared > 0)", Source.FEED, watched=True),
+    Ratio("shares_per_like", "shared", "likes", "", watched=True),
 )
 MORE_DIMENSIONS = (
     *DIMENSIONS,
@@ -57,7 +63,7 @@ MORE_DIMENSIONS = (
     Dimension("city_os", ("city", "os"), "", "CASE WHEN os <> 'unknown' THEN city || '/' || os END"),
 )
 APP = (POST_DAY, FIRST_SEEN, APP_DAILY)
-TABLES = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS), FEED_DAILY, *APP)
+TABLES = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS), FEED_DAILY, *APP, SERIES)
 
 Questions = Callable[[], list[Query]]
 
@@ -79,6 +85,26 @@ def _daily_slices() -> list[Query]:
         *(slices.daily_slices(day, labels) for day in (*DAYS, EMPTY) for labels in (LABELS, Labels())),
         slices.daily_slices(DAY, LABELS, MORE_METRICS, MORE_DIMENSIONS),
         slices.daily_slices(DAY, LABELS, METRICS[:2], DIMENSIONS[:1]),
+    ]
+
+
+def _series() -> list[Query]:
+    noon = datetime.fromisoformat("2026-03-29 10:00")
+    part = {"feed": series.Span(noon - timedelta(hours=2), noon), "messenger": series.Span(noon, noon)}
+    ways = ("gender", "age_group", "city_os", "exp_group")
+    return [
+        *(series.series_day(day, ZONE, LABELS) for day in (*DAYS, EMPTY)),
+        *(series.series_day(DAY, ZoneInfo(zone), LABELS, sliced_by=()) for zone in _CLOCKS),
+        series.series_day(DAY, ZONE, LABELS, part),
+        series.series_day(DAY, ZONE, LABELS, {"feed": part["feed"]}),
+        *(
+            series.series_day(
+                DAY, ZONE, LABELS, spans, metrics=MORE_METRICS, sliced_by=ways, dimensions=MORE_DIMENSIONS
+            )
+            for spans in (None, part)
+        ),
+        series.series_day(DAY, ZONE, Labels(), sliced_by=("country",), metrics=METRICS[:2]),
+        series.series_day(DAY, ZONE, Labels(), metrics=METRICS[2:3]),
     ]
 
 
@@ -139,10 +165,29 @@ def _fingerprint() -> list[Query]:
     ]
 
 
+def _leaves() -> list[Query]:
+    noon = datetime.fromisoformat("2026-03-29 10:00")
+    hour = Window(noon, noon + timedelta(hours=1))
+    windows = [hour, *reference_windows(hour, ZONE), *(day_window(day, ZONE) for day in (*DAYS, EMPTY))]
+    return [
+        leaves("feed_actions", windows, ("views", "likes"), LABELS),
+        leaves("feed_actions", windows[:1], (), Labels()),
+        leaves("feed_actions", windows[:2], ("shares",), LABELS, metrics=MORE_METRICS, dimensions=MORE_DIMENSIONS),
+        leaves("message_actions", windows, ("messages_sent",), LABELS),
+        leaves("message_actions", windows[-1:], ("messages_sent",), LABELS, dimensions=EXPLAINED[:1]),
+    ]
+
+
 def _last_event() -> list[Query]:
     moments = (datetime(1970, 1, 1), *(day_start(day, ZONE) for day in (DAY, EMPTY)))  # noqa: DTZ001 - naive UTC
     ends = (datetime.fromisoformat("2026-03-29 10:00"), datetime.fromisoformat("2999-01-01"))
     return [last_event(t.name, moment, end) for t in EVENT_TABLES for moment in moments for end in ends]
+
+
+def _arrivals() -> list[Query]:
+    windows = (day_window(DAY, ZONE), day_window(EMPTY, ZONE), Gap(FIRST, EMPTY).window(ZONE))
+    names = [t.name for t in EVENT_TABLES]
+    return [series.arrivals(w, tables) for w in windows for tables in (names, names[:1])]
 
 
 CASES: Mapping[str, Questions] = {
@@ -156,6 +201,7 @@ CASES: Mapping[str, Questions] = {
     "app_retention": lambda: [app_queries.retention(day + timedelta(days=k)) for day in DAYS for k in (0, 5)],
     "app_table": lambda: [app_queries.app_table(a, b) for a, b in _spans()],
     "app_totals": lambda: [app_queries.totals(day) for day in (*DAYS, EMPTY, FIRST - timedelta(days=9))],
+    "arrivals": _arrivals,
     "audience": lambda: [asked.figures() for asked in _audience()],
     "audience_bits": _audience_bits,
     "audience_ids": lambda: [asked.ids() for asked in _audience()],
@@ -177,6 +223,12 @@ CASES: Mapping[str, Questions] = {
     "hourly_counts": _hourly_counts,
     "last_event": _last_event,
     "last_changes": lambda: [compose("last_changes")],
+    "leaves": _leaves,
+    "series_day": _series,
+    "series_extent": lambda: [series.extent(a, b) for a, b in _spans()],
+    "series_rows": lambda: [
+        series.series_rows(Gap(a, b).window(ZONE), totals=totals) for a, b in _spans() for totals in (True, False)
+    ],
     "slices": _slices,
     "stored_totals": lambda: [facts.stored_totals(day, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "user_day": _user_day,
@@ -227,6 +279,7 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
         engine.write(FEED_DAILY, compose("feed_daily", {"event_date": day}))
         engine.write(POST_DAY, app_queries.post_day(day, ZONE))
         engine.write(APP_DAILY, app_queries.app_daily(day))
+        engine.write(SERIES, series.series_day(day, ZONE, LABELS, sliced_by=("os", "country")))
         known.add(day)
     for day in (DAYS[3], DAYS[1], DAYS[0], DAYS[4], DAYS[2]):
         engine.write(FIRST_SEEN, app_queries.first_seen(day))

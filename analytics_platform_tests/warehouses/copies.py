@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from analytics_platform.metrics import app_queries, facts, slices
+from analytics_platform.metrics import app_queries, facts, series, slices
 from analytics_platform.metrics.dimensions import Labels
 from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
 from analytics_platform.metrics.tables import (
@@ -22,6 +22,7 @@ from analytics_platform.metrics.tables import (
     FEED_DAILY,
     FIRST_SEEN,
     POST_DAY,
+    SERIES,
     STANDARD_TABLES,
     daily_slices_table,
     user_day_table,
@@ -67,6 +68,7 @@ def compute(warehouse: Warehouse, days: Iterable[date], zone: ZoneInfo = ZONE) -
         left = app_queries.first_seen_left(day)
         warehouse.replace_day(FIRST_SEEN, day, app_queries.first_seen(day), also=left)
         warehouse.replace_day(APP_DAILY, day, app_queries.app_daily(day))
+        warehouse.replace_day(SERIES, day, series.series_day(day, zone, Labels()))
 
 
 def cells(warehouse: Reader) -> dict[str, list[str]]:
