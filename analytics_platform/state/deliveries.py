@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from analytics_platform.redaction import redact
 from analytics_platform.state.database import Database
+from analytics_platform.state.editions import Editions
 from analytics_platform.state.entries import utc
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.part_changes import (
@@ -44,6 +45,7 @@ class Deliveries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.editions = Editions(database)
 
     # ----------------------------------------------------------------- what is to be sent
 
@@ -359,13 +361,13 @@ class Deliveries:
     def behind(self, topic: str, period: str, now: datetime) -> set[tuple[str, str, str]]:
         """Recipients with an unfinished part of an older delivery of the topic: that goes first, to keep the order.
 
-        Older is the delivery whose first part was entered first; what is past its `try_until` holds nobody up.
+        Older is the delivery whose first part was entered first; neither what is past its `try_until` nor a card's
+        picture holds anybody up.
         """
         from analytics_platform.state.models import PARTS
-        from analytics_platform.state.part_rows import in_state, open_ones
+        from analytics_platform.state.part_rows import in_state, open_ones, optional
 
-        now = utc(now)
-        still = in_state(State.SENDING) | (open_ones() & (PARTS.c.try_until > now))
+        still = in_state(State.SENDING) | (open_ones() & (PARTS.c.try_until > utc(now)) & ~optional())
         with self._rows() as rows:
             return rows.ahead(topic, period, still)
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -225,4 +226,116 @@ SLOTS = Table(
     _column("bucket", String, key=True),
     _column("taken", JSON),
     _column("free_at", Moment),
+)
+
+# How far each source is judged. `version` grows with every step: what a process must have seen to take the next one.
+ALERT_CURSORS = Table(
+    "alert_cursors",
+    METADATA,
+    _column("source", String, key=True),
+    _column("judged_until", Moment),
+    _column("held", JSON),
+    _column("lateness", JSON),
+    _column("version", Integer),
+    _column("updated_at", Moment),
+)
+
+# One row an incident: what is asked for as columns, all of it in `body`. `version` grows with every change of `body`.
+INCIDENTS = Table(
+    "incidents",
+    METADATA,
+    _column("id", Integer, key=True),
+    _column("key", Words),
+    _column("kind", String),
+    _column("status", String),
+    _column("over", Boolean),
+    _column("started", Moment),
+    Column("opened_at", Moment),
+    Column("closed_at", Moment),
+    _column("revision", Integer),
+    _column("loud_revision", Integer),
+    _column("said_revision", Integer),
+    Column("said_at", Moment),
+    _column("body", JSON),
+    _column("version", Integer),
+    _column("created_at", Moment),
+    _column("updated_at", Moment),
+    Index("uq_incidents_key", "key", unique=True),
+    Index(None, "over"),
+    Index(None, "started"),
+)
+
+INCIDENT_CHANGES = Table(
+    "incident_changes",
+    METADATA,
+    _column("id", Integer, key=True),
+    Column(
+        "incident_id",
+        Integer,
+        ForeignKey("incidents.id", ondelete="CASCADE", name="fk_incident_changes_incidents"),
+        nullable=False,
+    ),
+    _column("revision", Integer),
+    _column("moment", Moment),
+    _column("what", String),
+    _column("loud", Boolean),
+    _column("by", Words),
+    _column("about", Words),
+    Index(None, "incident_id"),
+)
+
+# Kept when its incident is forgotten: thresholds and baselines depend on it.
+INCIDENT_FEEDBACK = Table(
+    "incident_feedback",
+    METADATA,
+    _column("id", Integer, key=True),
+    _column("incident", Words),
+    _column("verdict", String),
+    _column("moment", Moment),
+    _column("by", Words),
+    _column("scores", JSON),
+    Index(None, "incident"),
+    Index(None, "moment"),
+)
+
+ALERT_MUTES = Table(
+    "alert_mutes",
+    METADATA,
+    _column("id", Integer, key=True),
+    _column("service", Words),
+    _column("metric", Words),
+    _column("dimension", Words),
+    _column("value", Words),
+    _column("until", Moment),
+    _column("by", Words),
+    _column("reason", Words),
+    _column("created_at", Moment),
+    Index(None, "until"),
+)
+
+ALERT_CALENDAR = Table(
+    "alert_calendar",
+    METADATA,
+    _column("id", Integer, key=True),
+    _column("name", Words),
+    _column("kind", String),
+    _column("starts", Moment),
+    _column("ends", Moment),
+    _column("services", JSON),
+    _column("metrics", JSON),
+    _column("slack", Float),
+    _column("created_by", Words),
+    _column("created_at", Moment),
+    Index(None, "ends"),
+)
+
+# Detectors fitted on labels, by version; `used_for` are the metrics for which one proved better than the default.
+DETECTOR_MODELS = Table(
+    "detector_models",
+    METADATA,
+    _column("version", Integer, key=True),
+    _column("name", String),
+    _column("trained_at", Moment),
+    _column("body", JSON),
+    _column("used_for", JSON),
 )

@@ -29,9 +29,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from analytics_platform.messages import original
 from analytics_platform.state.models import PARTS, Words
 from analytics_platform.state.owners import Owner
-from analytics_platform.state.parts import Overview, Part, State, Wanted
+from analytics_platform.state.parts import SUPERSEDED, Overview, Part, State, Wanted
 
 # Fields of a part that are columns of the same name and type.
 _SAME = tuple(n for n in Part.__dataclass_fields__ if n in PARTS.c and n not in ("state", "message_ids", "file_ids"))
@@ -118,7 +119,9 @@ class PartRows:
         """Deliveries, the newest first; only parts of that `address` are looked at."""
         looked_at = [] if address is None else [PARTS.c.address == address]
         name, began = (PARTS.c.topic, PARTS.c.period), func.min(PARTS.c.created_at)
-        counts = {state: func.sum(case((PARTS.c.state == state.value, 1), else_=0)) for state in State}
+        # Nobody misses what a later revision said instead.
+        counted = ~PARTS.c.error.startswith(SUPERSEDED)
+        counts = {state: func.sum(case((and_(PARTS.c.state == state.value, counted), 1), else_=0)) for state in State}
         query = (
             select(*name, began.label("created_at"), func.max(PARTS.c.updated_at).label("updated_at"))
             .add_columns(*(count.label(state.value) for state, count in counts.items()))
@@ -162,7 +165,7 @@ class PartRows:
         latest = func.row_number().over(partition_by=name, order_by=(PARTS.c.updated_at.desc(), PARTS.c.id.desc()))
         said: Select[Any] = select(*name, PARTS.c.error, latest.label("nth"))
         # What is said of a part that was sent tells in which form it went.
-        wrong = (PARTS.c.error != "", PARTS.c.state != State.SENT.value)
+        wrong = (PARTS.c.error != "", PARTS.c.state != State.SENT.value, ~PARTS.c.error.startswith(SUPERSEDED))
         one = said.where(_among(deliveries), *wrong, *looked_at).subquery()
         query = select(one.c.topic, one.c.period, one.c.error).where(one.c.nth == 1)
         return {(topic, period): error for topic, period, error in self._con.execute(query)}
@@ -229,7 +232,8 @@ class PartRows:
             try:
                 with self._con.begin_nested():
                     self._con.execute(delete(PARTS).where(here, PARTS.c.attempts == 0, twice))
-                    moving = update(PARTS).where(here, ~twice).values(address=new)
+                    # Ids of messages were the old chat's.
+                    moving = update(PARTS).where(here, ~twice).values(address=new, message_ids=[])
                     return self._con.execute(moving).rowcount
             except IntegrityError:
                 # PostgreSQL: another transaction has just entered a piece for the new address; now it is seen.
@@ -252,6 +256,19 @@ class PartRows:
 def of(topic: str, period: str) -> ColumnElement[bool]:
     """Parts of that delivery."""
     return and_(PARTS.c.topic == topic, PARTS.c.period == period)
+
+
+def of_original(topic: str, period: str) -> ColumnElement[bool]:
+    """Parts of all revisions of that delivery, and perhaps of a period whose name begins the same."""
+    first = original(period)
+    return and_(
+        PARTS.c.topic == topic, or_(PARTS.c.period == first, PARTS.c.period.startswith(f"{first} r", autoescape=True))
+    )
+
+
+def optional() -> ColumnElement[bool]:
+    """Pictures of cards: see `Part.optional`."""
+    return or_(PARTS.c.part.like("_ card picture"), PARTS.c.part.like("__ card picture"))
 
 
 def in_state(*states: State) -> ColumnElement[bool]:

@@ -3,12 +3,18 @@
 Belongs here: the ledger's words. Does not: the rules by which they change (`deliveries.py`), SQL (`part_rows.py`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from analytics_platform.state.owners import Owner
+
+_CARD_PICTURE = re.compile(r"\d{1,2} card picture")
+
+# What the error of a part begins with that was given up because a later revision says how things stand now.
+SUPERSEDED = "superseded:"
 
 
 class State(StrEnum):
@@ -93,6 +99,16 @@ class Part:
         return self.state is State.PENDING and self.attempts == 0
 
     @property
+    def superseded(self) -> bool:
+        """Whether a later revision was sent, or is to be, in its place."""
+        return self.state is State.FAILED and self.error.startswith(SUPERSEDED)
+
+    @property
+    def optional(self) -> bool:
+        """Whether it is a card's picture: nothing waits for it, and nothing is wrong without it."""
+        return _CARD_PICTURE.fullmatch(self.part) is not None
+
+    @property
     def unfinished(self) -> bool:
         """Whether it goes on by itself: to be sent, being sent, or of unknown fate and repeatable."""
         return self.state in (State.PENDING, State.SENDING) or (self.state is State.UNCERTAIN and self.repeatable)
@@ -102,8 +118,8 @@ class Part:
 class Overview:
     """One delivery. Moments are aware, UTC: of its first part, and of its last change.
 
-    `recipients`: how many. `counts`: of parts in each state, 0 where there is none. `error`: the last one said of a
-    part that is not sent; empty when there is none.
+    `recipients`: how many. `counts`: of parts in each state, but for superseded ones; 0 where there is none.
+    `error`: the last one said of a part that is not sent; empty when there is none.
     """
 
     topic: str

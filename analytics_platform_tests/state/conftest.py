@@ -55,7 +55,7 @@ def problems(database: Database) -> Problems:
 @pytest.fixture(scope="session")
 def parent() -> Iterator[Parent]:
     """All other processes are forks of it."""
-    names = [f"{__package__}.{worker}" for worker in ("worker", "delivery_worker")]
+    names = [f"{__package__}.{worker}" for worker in ("worker", "delivery_worker", "incident_worker")]
     used = ("alembic.autogenerate", "alembic.command", "psycopg", "sqlalchemy.dialects.postgresql.psycopg")
     with forked.parent(*names, *used, "sqlalchemy.dialects.sqlite") as made:
         yield made
