@@ -13,6 +13,7 @@ import dagster as dg
 
 from analytics_platform.artifacts import Artifacts
 from analytics_platform.defs import (
+    alerts,
     app,
     availability,
     deliveries,
@@ -27,6 +28,7 @@ from analytics_platform.defs import (
     resources,
     schedules,
     sending,
+    series,
 )
 from analytics_platform.defs.office import Office, office_resource
 from analytics_platform.metrics import catalog, dimensions
@@ -67,6 +69,7 @@ def build_definitions(
     desk = office or Office(home, settings, ledgers, known)
     to_send = sending.jobs(known)
     send_due = to_send[deliveries.DUE_JOB]
+    tell = alerts.alert_job()
     jobs = schedules.jobs(known)
     follow = followups.jobs(known)
     return dg.Definitions(
@@ -74,15 +77,19 @@ def build_definitions(
             *events.event_assets(engine),
             *metrics.metric_assets(daily, catalog.check(catalogue), dimensions.check(sliced_by), engine),
             *app.app_assets(daily, catalogue, engine),
+            *series.series_assets(daily, catalogue, sliced_by, engine),
+            *alerts.alert_assets(),
             *reports.report_assets(known.values(), settings),
         ],
-        jobs=[*jobs.values(), *follow.values(), *to_send.values()],
+        asset_checks=alerts.alert_checks(desk),
+        jobs=[*jobs.values(), *follow.values(), *to_send.values(), tell, alerts.training_job()],
         schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),
             deliveries.deliveries_sensor(desk, send_due),
             owner.owner_sensor(settings, known, ledgers, desk),
             events.events_sensor(settings, ticking),
+            alerts.alerts_sensor(settings, desk, tell, ticking),
             late.late_data_sensor(settings, jobs[schedules.METRICS_JOB], ticking),
             liveness.dead_runs_sensor(home),
         ],

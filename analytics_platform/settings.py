@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -378,19 +377,6 @@ def _sentence(error: Mapping[str, object]) -> str:
     location = error["loc"]
     name = str(location[0] if isinstance(location, tuple) and location else "settings").upper()
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}."
-
-
-def misspelt(home: Home) -> list[tuple[str, str, Path]]:
-    """(name, the setting it resembles, file) for lines of `.env` and the home's settings that set nothing."""
-    known = [*(name.upper() for name in Settings.model_fields), HOME_VARIABLE]
-    found = []
-    for path in (Path(".env"), home.settings_file):
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        for name in (line.partition("=")[0].strip().upper() for line in lines if not line.lstrip().startswith("#")):
-            close = get_close_matches(name, known, n=1, cutoff=0.8)
-            if close and name not in known:
-                found.append((name, close[0], path))
-    return found
 
 
 def remember(home: Home, name: str, value: str) -> None:

@@ -3,6 +3,7 @@
 Belongs here: reading clock and environment for the verbs, and running a job in this process. Does not: any verb.
 """
 
+import getpass
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,14 @@ def begin(home: Path | None) -> Context:
     for secret in settings.secrets:
         register_secret(secret)
     return Context(place, settings, datetime.now(settings.zone).date())
+
+
+def whoever() -> str:
+    """Who says so: the account at this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "somebody"
 
 
 def run_days(

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -16,7 +18,7 @@ from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.tables import APP_DAILY, FEED_DAILY
 from analytics_platform.metrics.windows import days, local_day
 from analytics_platform.queries import compose
-from analytics_platform.settings import Settings, misspelt
+from analytics_platform.settings import HOME_VARIABLE, Home, Settings
 from analytics_platform.warehouses.base import WarehouseError
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def _settings(context: Context) -> Iterator[Finding]:
         f"settings: TIMEZONE {settings.timezone}, LOCALE {settings.locale}, START_DATE {settings.start_date}, "
         f"reports at {settings.report_time:%H:%M}",
     )
-    for name, meant, place in misspelt(context.home):
+    for name, meant, place in _misspelt(context.home):
         yield Finding("note", f"{name} in {place} is no setting", f"write {meant}")
     if "timezone" not in settings.model_fields_set:
         yield Finding("note", "TIMEZONE is not set, days are cut in UTC", "set TIMEZONE, for example Europe/Moscow")
@@ -240,3 +242,16 @@ def _way(office: "Office", way: str, count: int) -> Iterator[Finding]:
         yield Finding("ok", f"{'Telegram' if way == 'telegram' else 'mail'}: {who}, {counted(count, 'recipient')}")
     except ChannelError as error:
         yield Finding("problem", f"{way}: {error}", "docs/telegram.md" if way == "telegram" else "docs/delivery.md")
+
+
+def _misspelt(home: Home) -> list[tuple[str, str, Path]]:
+    """(name, the setting it resembles, file) for lines of `.env` and the home's settings that set nothing."""
+    known = [*(name.upper() for name in Settings.model_fields), HOME_VARIABLE]
+    found = []
+    for path in (Path(".env"), home.settings_file):
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        for name in (line.partition("=")[0].strip().upper() for line in lines if not line.lstrip().startswith("#")):
+            close = get_close_matches(name, known, n=1, cutoff=0.8)
+            if close and name not in known:
+                found.append((name, close[0], path))
+    return found

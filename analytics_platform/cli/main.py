@@ -8,6 +8,7 @@ import sys
 import typer
 
 from analytics_platform.cli import (
+    alerts,
     audience,
     copy,
     deliveries,
@@ -45,6 +46,7 @@ app.add_typer(reports.app, name="report")
 app.add_typer(ledger.app, name="reports")
 app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(alerts.app, name="alerts")
 app.command("schedule")(scheduling.schedule)
 app.command("health")(scheduling.health)
 app.command("serve")(serve.serve)

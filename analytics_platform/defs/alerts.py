@@ -26,7 +26,7 @@ from analytics_platform.defs.watching import SUBJECT, Looked, Tower, look
 from analytics_platform.settings import Settings
 from analytics_platform.warehouses.base import Warehouse, origin
 
-SENSOR, JOB = "watch_metrics", "tell_alerts"
+SENSOR, JOB, TRAINING_JOB = "watch_metrics", "tell_alerts", "train_alert_detector"
 ANOMALIES = dg.AssetKey(["anomalies", "quarter_hour"])
 DELIVERED = dg.AssetKey(["deliveries", ALERTS])
 NOTHING_UNUSUAL, DATA_ON_TIME = "nothing_unusual", "data_on_time"
@@ -191,6 +191,26 @@ def alerts_sensor(
         return dg.SensorResult(skip_reason=said(looked), asset_events=events)
 
     return watch_metrics
+
+
+def training_job() -> dg.JobDefinition:
+    """The run that learns from verdicts."""
+
+    @dg.op(name="fit_to_verdicts", required_resource_keys={"office", "warehouse", "settings", "alive"})
+    def fit_to_verdicts(context: dg.OpExecutionContext) -> None:
+        """Fit a detector to what people said of incidents; it is used where it beats the default."""
+        from analytics_platform.defs.training import train
+
+        office: Office = context.resources.office
+        trained = train(context.resources.warehouse, context.resources.settings, office.ledgers, now())
+        for line in trained.said:
+            context.log.info(line)
+
+    @dg.job(name=TRAINING_JOB, description="Learns from verdicts on incidents; used only where it beats the default.")
+    def train_alert_detector() -> None:
+        fit_to_verdicts()
+
+    return train_alert_detector
 
 
 def alert_job() -> dg.JobDefinition:

@@ -4,7 +4,8 @@ Belongs here: building them from the table, going on with them, and what makes t
 of a look (`defs/watching.py`), detectors themselves, Dagster.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -23,11 +24,13 @@ from analytics_platform.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
     from analytics_platform.detectors.base import Block, Follower, Ints, Verdicts
+    from analytics_platform.detectors.fitted import FittedModel
     from analytics_platform.metrics.series_grid import Grid
 
 HISTORY = timedelta(days=HISTORY_DAYS)
 PARTS = ("score", "expected", "low", "high", "sign")
 _DAY = timedelta(days=1)
+_LOOKED_AT = timedelta(days=9)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Rules:
     past: Sequence[Incident]
     judgements: Sequence[Judgement]
     occasions: Sequence[Occasion]
+    fitted: "Mapping[str, FittedModel]" = field(default_factory=dict)
 
     @property
     def mark(self) -> object:
@@ -65,17 +69,33 @@ def rules_of(settings: Settings, ledgers: Ledgers, moment: datetime) -> Rules:
         quiet=lambda key, at: watch.rule(key.metric).is_quiet(at, settings.zone),
     )
     past = ledgers.incidents.listing(since=since)
-    return Rules(watch, policy, past, judgements, ledgers.calendar.entries(since, moment + _DAY))
+    occasions = ledgers.calendar.entries(since, moment + _DAY)
+    return Rules(watch, policy, past, judgements, occasions, models_in_use(ledgers))
+
+
+def models_in_use(ledgers: Ledgers) -> "dict[str, FittedModel]":
+    """The fitted model by metric; none where the default is as good. ValueError for one made for other features."""
+    stored = ledgers.detector_models.used()
+    if not stored:
+        return {}
+    from analytics_platform.detectors.fitted import FittedModel
+
+    made = {one.version: FittedModel.from_json(json.dumps(one.body)) for one in stored.values()}
+    return {metric: made[one.version] for metric, one in stored.items()}
 
 
 @dataclass
 class _Followed:
-    """Detectors of one source that have seen its history up to `until`. `mark`: what they were built from."""
+    """Detectors of one source that have seen its history up to `until`. `mark`: what they were built from.
+
+    `recent`: their verdicts on the last day, as far as they were here to give them.
+    """
 
     keys: tuple[SeriesKey, ...]
     mark: object
     until: datetime
     groups: "list[tuple[Ints, Follower]]"
+    recent: "Verdicts | None" = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +115,28 @@ class Followers:
     plan: Plan
     kept: dict[str, _Followed] = field(default_factory=dict)
 
-    def judge(self, rules: Rules, source: str, begin: datetime, end: datetime) -> Judged | None:
-        """The verdicts on the buckets of a source from `begin` to `end`; None when it has no series at all."""
+    def judge(self, rules: Rules, spans: Mapping[str, tuple[datetime, datetime]]) -> dict[str, Judged]:
+        """The verdicts on the buckets of each source, from the first moment to the second; without sources that have
+        no series, or no buckets to judge.
+        """
+        wanted = {source: (begin, end) for source, (begin, end) in spans.items() if begin < end}
+        if not wanted:
+            return {}
+        # Of all sources at once: they mostly have the same bucket, and opening the warehouse costs more than reading.
+        first, last = min(begin for begin, _ in wanted.values()), max(end for _, end in wanted.values())
+        grid = series_reading.read(self.warehouse, first, last)
+        found: dict[str, Judged] = {}
+        for source, (begin, end) in wanted.items():
+            judged = self._judged(rules, source, (begin, end), _own(grid, source, begin, end))
+            if judged is not None:
+                found[source] = judged
+        return found
+
+    def _judged(self, rules: Rules, source: str, span: tuple[datetime, datetime], grid: "Grid") -> Judged | None:
         from analytics_platform.alerts.history import block_of
 
+        begin, end = span
         mark, kept = rules.mark, self.kept.get(source)
-        grid = _own(series_reading.read(self.warehouse, begin, end), source)
         if kept is None or kept.mark != mark or kept.until != begin or not set(grid.keys) <= set(kept.keys):
             kept = self._built(rules, source, begin, mark)
             if kept is None:
@@ -113,7 +149,33 @@ class Followers:
         for i, key in enumerate(kept.keys):
             if key in unusual:
                 block.learn[i] = False
-        return Judged(kept.keys, block, _next(kept, block, rules.occasions, end))
+        verdicts = _next(kept, block, rules.occasions, end)
+        kept.recent = _together(kept.recent, verdicts)
+        return Judged(kept.keys, block, self._rescored(rules, kept, verdicts))
+
+    def _rescored(self, rules: Rules, kept: _Followed, verdicts: "Verdicts") -> "Verdicts":
+        """The same with the scores of fitted models, for the metrics that have one, where the default is near."""
+        if not rules.fitted or kept.recent is None:
+            return verdicts
+        import numpy as np
+
+        from analytics_platform.alerts.history import block_of
+        from analytics_platform.detectors.fitted import NEAR, rescored
+
+        rows = np.array([key.metric in rules.fitted for key in kept.keys], dtype=bool)
+        if not (verdicts.score[rows] >= NEAR).any():
+            return verdicts
+        # With last week's values, which the model looks at; a day in which nothing is near needs none of this.
+        grid = series_reading.read(self.warehouse, kept.until - _LOOKED_AT, kept.until, kept.keys)
+        block = block_of(grid, self.plan.zone, metrics=self.plan.metrics)
+        first = block.buckets - kept.recent.score.shape[1]
+        metrics = [key.metric for key in kept.keys]
+        found = kept.recent
+        for model in {model.version: model for model in rules.fitted.values()}.values():
+            mine = [name if rules.fitted.get(name) is model else "" for name in metrics]
+            found = rescored(model, mine, block, found, first)
+        count = verdicts.score.shape[1]
+        return replace(verdicts, score=found.score[:, -count:])
 
     def _built(self, rules: Rules, source: str, begin: datetime, mark: object) -> _Followed | None:
         """Detectors that have seen the history up to `begin`."""
@@ -122,7 +184,8 @@ class Followers:
         from analytics_platform.detectors import detector
 
         # With the bucket after it: a slice that occurs there for the first time has its series from the start.
-        grid = _own(series_reading.read(self.warehouse, begin - HISTORY, begin + BUCKET), source)
+        first, last = begin - HISTORY, begin + BUCKET
+        grid = _own(series_reading.read(self.warehouse, first, last), source, first, last)
         if not grid.keys:
             return None
         block = block_of(
@@ -143,6 +206,19 @@ class Followers:
             for name, rows in by_detector(grid.keys, rules.watch).items()
         ]
         return _Followed(grid.keys, mark, begin, groups)
+
+
+def _together(before: "Verdicts | None", after: "Verdicts") -> "Verdicts":
+    """The last day of both."""
+    import numpy as np
+
+    from analytics_platform.detectors.base import PER_DAY, Verdicts
+
+    if before is None:
+        return after
+    parts = {name: np.concatenate([getattr(before, name), getattr(after, name)], axis=1) for name in PARTS}
+    keep = max(PER_DAY, after.score.shape[1])
+    return Verdicts(**{name: part[:, -keep:] for name, part in parts.items()})
 
 
 def _next(kept: _Followed, block: "Block", occasions: Sequence[Occasion], end: datetime) -> "Verdicts":
@@ -173,7 +249,11 @@ def _widen(found: "Verdicts", block: "Block", keys: Sequence[SeriesKey], one: Oc
                 edge[i, touched] = found.expected[i, touched] + (edge[i, touched] - found.expected[i, touched]) * room
 
 
-def _own(grid: "Grid", source: str) -> "Grid":
-    """The series of that source alone."""
+def _own(grid: "Grid", source: str, begin: datetime, end: datetime) -> "Grid":
+    """The series of that source, in the buckets from `begin` to `end`."""
     rows = [i for i, key in enumerate(grid.keys) if TABLES[key.service].name == source]
-    return replace(grid, keys=tuple(grid.keys[i] for i in rows), values=grid.values[rows], base=grid.base[rows])
+    kept = (grid.times >= begin.timestamp()) & (grid.times < end.timestamp())
+    keys = tuple(grid.keys[i] for i in rows)
+    return replace(
+        grid, keys=keys, times=grid.times[kept], values=grid.values[rows][:, kept], base=grid.base[rows][:, kept]
+    )

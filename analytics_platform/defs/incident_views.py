@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from analytics_platform.alerts import leaves
 from analytics_platform.alerts.explanation import Explanation, sentences
-from analytics_platform.alerts.feedback import Verdict
+from analytics_platform.alerts.feedback import Verdict, latest
 from analytics_platform.alerts.findings import Direction
 from analytics_platform.alerts.incident import Incident, Kind, Member, Reason
 from analytics_platform.alerts.telling_views import IncidentView, LateView
@@ -97,6 +97,7 @@ class Scene:
             reason=incident.reason or Reason.OPENED,
             ended=incident.recovered_at or (incident.closed_at if incident.ended else None),
             closed_as=incident.ended,
+            judged_by=next((j.by for j in latest(desk.rules.judgements) if j.incident == incident.key), None),
             acknowledged_by=incident.acknowledged_by or None,
             muted_until=incident.muted_until,
             verdict=Verdict(incident.verdict) if incident.verdict else None,
@@ -236,6 +237,7 @@ class Scene:
             first_seen=member.first,
             last_seen=member.last,
             usual=member.calm > 0,
+            fresh=self.incident.started < member.first >= (self.incident.revised_at or self.last),
             lost=member.loss,
             lost_metric=numerators.get(member.series.metric, "") if ratio else "",
         )

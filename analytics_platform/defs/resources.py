@@ -14,8 +14,13 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from analytics_platform.settings import Home, Settings, SettingsError
+from analytics_platform.state.alert_calendar import AlertCalendar
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.deliveries import Deliveries
+from analytics_platform.state.detector_models import DetectorModels
+from analytics_platform.state.feedback import Feedback
+from analytics_platform.state.incidents import Incidents
+from analytics_platform.state.mutes import Mutes
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import RunLedger
 from analytics_platform.state.slots import Slots
@@ -57,6 +62,31 @@ class Ledgers:
     def slots(self) -> Slots:
         """The pace that all processes keep together."""
         return Slots(self._database, lambda: datetime.now(UTC))
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        """What is unusual, and how far it was looked for."""
+        return Incidents(self._database)
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        """What people said of incidents."""
+        return Feedback(self._database)
+
+    @cached_property
+    def calendar(self) -> AlertCalendar:
+        """Holidays, releases, expected events."""
+        return AlertCalendar(self._database)
+
+    @cached_property
+    def mutes(self) -> Mutes:
+        """What nobody wants to hear of for a while."""
+        return Mutes(self._database)
+
+    @cached_property
+    def detector_models(self) -> DetectorModels:
+        """What was learned from feedback."""
+        return DetectorModels(self._database)
 
     @cached_property
     def _database(self) -> Database:

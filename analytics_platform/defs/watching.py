@@ -97,11 +97,7 @@ def look(tower: Tower, moment: datetime) -> Looked:
         source: _span(source, standing.until, cursors.get(source), settings, found)
         for source, standing in standings.items()
     }
-    judged = {
-        source: part
-        for source, (begin, end) in spans.items()
-        if begin < end and (part := tower.followers.judge(rules, source, begin, end)) is not None
-    }
+    judged = tower.followers.judge(rules, spans)
     keeping = {source: one.as_json() for source, one in arrivals.items()}
     desk = _Desk(tower, rules, moment, keeping, spans, cursors, list(living), found)
     desk.store(judged)

@@ -10,9 +10,11 @@ from analytics_platform.alerts.findings import Direction, Severity, What
 from analytics_platform.alerts.incident import Event, Incident, Policy, Reason, Status
 from analytics_platform.alerts.incidents import advance, of_interest
 from analytics_platform.alerts.judging import alarms, judge
+from analytics_platform.alerts.occasions import Occasion, OccasionKind
 from analytics_platform.alerts.replay import judge_all, replay, run, steps
 from analytics_platform.alerts.watch import Rule, Watch
 from analytics_platform.detectors.base import Block, Detector
+from analytics_platform.detectors.fitted import FEATURES, FittedModel, MetricTest, Quality
 from analytics_platform.metrics.series import SeriesKey
 from analytics_platform_tests.alerts.yesterday import IOS, LIKES, SENT, START, VIEWS, Yesterday, at, days
 
@@ -109,6 +111,30 @@ def test_each_metric_is_judged_by_its_own_rule_s_detector() -> None:
     replayed = replay(block, (VIEWS, LIKES, IOS), watch, at(1, 0), detectors=noted)
     assert asked == [("corridor", ["views"]), ("lof", ["likes"])]
     assert np.isnan(replayed.verdicts.score[2]).all(), "slices that are not watched are not judged"
+
+
+def test_a_fitted_model_has_the_last_word_on_its_metric(block: Block) -> None:
+    width, none = len(FEATURES), Quality(None, None, None)
+    doubtful = FittedModel(
+        version="1",
+        trained_at=moment(0),
+        features=FEATURES,
+        weights=(0.0,) * width,
+        bias=-5.0,
+        means=(0.0,) * width,
+        scales=(1.0,) * width,
+        threshold=0.5,
+        labels_used=99,
+        back_test=(MetricTest("messages_sent", 99, none, none, 9, 0, True),),
+    )
+    told = replay(block, KEYS, WATCH, at(2, 0), fitted={"messages_sent": doubtful}, detectors=made).told
+    assert [one.incident.services for one in told] == [("feed",)]
+
+
+def test_an_expected_event_of_a_service_gives_it_more_room(block: Block) -> None:
+    party = Occasion("party", OccasionKind.EXPECTED, moment(at(4, 20)), moment(at(4, 21)), ("messenger",), slack=9)
+    told = replay(block, KEYS, WATCH, at(2, 0), occasions=[party], detectors=made).told
+    assert [one.incident.services for one in told] == [("feed",)]
 
 
 def test_an_incident_that_lasts_is_told_without_an_end() -> None:

@@ -70,7 +70,8 @@ def test_the_line_for_the_settings_says_all_rules_that_are_there() -> None:
     default = parse_rule("min_change=0.2 quiet=23:00-07:00")
     text = "ctr: min_change=0.05 direction=down; views: quiet=none slices=off min_base=5"
     watch = Watch(default, parse_rules(text, default))
-    line = rules_line(watch, [Solved("views", 1, 0.75, 0.5, True), Solved("likes", 1, 1.0, 0, True)])
+    solved = [Solved("views", 1, 0.75, 0.5, True), Solved("likes", 1, 1.0, 0, True), Solved("ctr", 1, 0.1, 9, False)]
+    line = rules_line(watch, solved)
     assert line == (
         "ALERT_RULES=ctr: direction=down min_change=0.05; views: sensitivity=0.75 min_base=5 quiet=none slices=off"
     )

@@ -4,10 +4,12 @@ import csv
 import os
 import re
 import sys
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import typer
 
 from analytics_platform.cli.main import app
 from analytics_platform.metrics.dimensions import DIMENSIONS
@@ -40,6 +42,20 @@ VERBS = (
     ("deliveries", "show"),
     ("deliveries", "resend"),
     ("deliveries", "arrived"),
+    ("alerts", "run"),
+    ("alerts", "check"),
+    ("alerts", "list"),
+    ("alerts", "show"),
+    ("alerts", "ack"),
+    ("alerts", "mute"),
+    ("alerts", "unmute"),
+    ("alerts", "close"),
+    ("alerts", "feedback"),
+    ("alerts", "replay"),
+    ("alerts", "train"),
+    ("alerts", "calendar", "add"),
+    ("alerts", "calendar", "list"),
+    ("alerts", "calendar", "remove"),
     ("schedule",),
     ("health",),
     ("serve",),
@@ -56,11 +72,17 @@ def test_help_shows_an_example(run: Run, verb: tuple[str, ...]) -> None:
 
 
 def test_every_verb_is_tested_here() -> None:
-    named: set[tuple[str | None, ...]] = {(command.name,) for command in app.registered_commands}
-    for group in app.registered_groups:
-        assert group.typer_instance
-        named |= {(group.name, one.name) for one in group.typer_instance.registered_commands if not one.hidden}
-    assert named == set(VERBS)
+    assert set(_verbs(app)) == set(VERBS)
+
+
+def _verbs(group: typer.Typer) -> Iterator[tuple[str, ...]]:
+    for command in group.registered_commands:
+        if not command.hidden:
+            yield (str(command.name),)
+    for inner in group.registered_groups:
+        assert inner.typer_instance
+        for rest in _verbs(inner.typer_instance):
+            yield (str(inner.name), *rest)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +114,15 @@ def test_every_verb_is_tested_here() -> None:
         ("deliveries list --days 0", "--days"),
         ("deliveries show feed_daily", "PERIOD"),
         ("deliveries resend", "REPORT"),
+        ("alerts feedback 1 wonderful", "say one of real, false-alarm, expected, new-normal"),
+        ("alerts show x", "INCIDENT"),
+        ("alerts mute likes --for long", "write a length such as 30m, 2h or 1d"),
+        ("alerts replay --from 2024-03-02 --to 2024-03-01", "--from 2024-03-02 is after --to 2024-03-01"),
+        ("alerts replay --from 2024-03-01 --to 2024-03-02 --metric lakes", "choose one of"),
+        ("alerts replay --from 2024-03-01 --to 2024-03-02 --detector magic", "choose one of seasonal"),
+        ("alerts check --at noon", "--at"),
+        ("alerts calendar add x --from 2024-03-01 --kind fast", "say one of holiday, release, expected"),
+        ("alerts calendar add x --from 2024-03-01 --slack 0.5", "--slack"),
         ("serve --port 0", "--port"),
         ("doctor --fix", "--fix"),
         ("frobnicate", "frobnicate"),
@@ -122,6 +153,14 @@ def test_a_wrong_setting_stops_every_verb_with_one_sentence(
         **{word: ["-100777/5"] for word in ("pause", "resume", "remove", "test")},
         **{word: ["feed_daily", "2024-03-01"] for word in ("show", "resend", "arrived")},
     }
+    of_alerts: dict[str, list[object]] = {
+        **{word: ["1"] for word in ("show", "ack", "mute", "unmute", "close", "remove")},
+        "feedback": ["1", "real"],
+        "replay": ["--from", "2024-03-01", "--to", "2024-03-02"],
+        "add": ["New Year", "--from", "2024-12-31"],
+    }
+    if verb[0] == "alerts":
+        needed = of_alerts
     monkeypatch.setenv("TIMEZONE", "Mars/Base")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", SECRET)
     done = run(*verb, *needed.get(verb[-1], []), "--home", tmp_path / "home")
