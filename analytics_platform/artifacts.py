@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Card, Document, Message, Picture, Text
 
 _DRAWN = "drawn.json"
 
@@ -80,6 +80,10 @@ class Artifacts:
                     index.append({"kind": "album", "pictures": files})
                 case Document():
                     index.append({"kind": "document", **_store(draft, str(place), message)})
+                case Card():
+                    picture = _store(draft, str(place), message.picture) if message.picture else None
+                    notice = message.notice.html if message.notice else None
+                    index.append({"kind": "card", "html": message.text.html, "notice": notice, "picture": picture})
         (draft / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=1), "utf-8")
         while True:
             old = folder.with_name(f".messages.{uuid4().hex[:8]}")
@@ -121,9 +125,17 @@ def _store(folder: Path, place: str, part: Picture | Document) -> dict[str, obje
 def _restore(folder: Path, entry: dict[str, object]) -> Message:
     if entry["kind"] == "text":
         return Text(str(entry["html"]))
+    if entry["kind"] == "card":
+        picture, notice = entry["picture"], entry["notice"]
+        drawn = _picture(folder, picture) if isinstance(picture, dict) else None
+        return Card(Text(str(entry["html"])), drawn, None if notice is None else Text(str(notice)))
     if entry["kind"] == "document":
         return Document(str(entry["filename"]), (folder / str(entry["file"])).read_bytes(), str(entry["caption"]))
     pictures = entry["pictures"]
     if not isinstance(pictures, list):
         raise TypeError("pictures are not a list")
-    return Album(tuple(Picture(p["filename"], (folder / p["file"]).read_bytes(), p["caption"]) for p in pictures))
+    return Album(tuple(_picture(folder, p) for p in pictures))
+
+
+def _picture(folder: Path, entry: Mapping[str, str]) -> Picture:
+    return Picture(entry["filename"], (folder / entry["file"]).read_bytes(), entry["caption"])

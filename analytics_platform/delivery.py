@@ -6,6 +6,7 @@ and when (`defs/`).
 """
 
 import asyncio
+import html
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Channel, ChannelError, Piece, Recipient
 from analytics_platform.dispatch import PAUSED, Dispatch, Key, Tools, Way, later
 from analytics_platform.language import Language
-from analytics_platform.messages import Message
+from analytics_platform.messages import Card, Message, Text, original
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State, Wanted
@@ -31,20 +32,34 @@ class Parcel:
     """What is to be delivered: `messages` by language code, the first being for whoever wants another one.
 
     `topic` and `period` name it: a report or a kind of alert, and what of it. `keep_trying`: for how long.
+
+    `edits`: the period of which this is a revision, for messages that are edited while they live (`Card`): `17` for
+    `17 r2`, `17 r3`. A revision says all that is to be said: who has an earlier one has it edited, who has none gets it
+    whole, and earlier ones that are still to be sent are given up. `loud`: whether readers hear of the revision, by the
+    notices of its cards (a card without one: by its first line). Raises ValueError for a period that is no revision of
+    what it edits.
     """
 
     topic: str
     period: str
     messages: Mapping[str, Sequence[Message]]
     keep_trying: timedelta = timedelta(hours=24)
+    edits: str = ""
+    loud: bool = True
+
+    def __post_init__(self) -> None:
+        if self.edits and (self.edits == self.period or original(self.period) != self.edits):
+            raise ValueError(f"{self.period} is no revision of {self.edits}: name it {self.edits} r2, r3 and so on")
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """What a delivery has come to: its parts by recipient and place. `errors`: channels that cannot be used."""
+    """What a delivery has come to: its parts by recipient and place. `errors`: channels that cannot be used. `in_hand`:
+    somebody has an earlier revision by a channel that cannot edit it, and is told nothing of this one."""
 
     parts: tuple[Part, ...]
     errors: tuple[str, ...] = ()
+    in_hand: bool = False
 
     @property
     def unfinished(self) -> bool:
@@ -58,15 +73,17 @@ class Delivered:
 
     @property
     def trouble(self) -> tuple[Part, ...]:
-        """The parts that did not arrive for certain, but for those of recipients that want no more."""
-        return tuple(p for p in self.parts if p.state is not State.SENT and not p.error.startswith(PAUSED))
+        """The parts that did not arrive for certain, but for those of recipients that want no more, superseded ones,
+        and pictures of cards."""
+        left = (p for p in self.parts if p.state is not State.SENT and not p.error.startswith(PAUSED))
+        return tuple(part for part in left if not (part.superseded or part.optional))
 
     def summary(self) -> str:
         """One line a part that has not arrived for certain; empty when all have, or only what nobody wants any more."""
-        if not self.parts and not self.errors:
+        if not (self.parts or self.errors or self.in_hand):
             return "nobody was told: it has no recipient"
         # When nobody is left who wants it, silence would read as success.
-        trouble = self.trouble if self.reached else self.parts
+        trouble = self.trouble if self.reached else tuple(part for part in self.parts if not part.superseded)
         lines = [f"{len(trouble)} of {len(self.parts)} parts {NOT_ARRIVED}:"] if trouble else []
         for part in trouble[:_SHOWN]:
             held = " (held)" if part.state is State.UNCERTAIN and not part.repeatable else ""
@@ -108,13 +125,16 @@ class Post:
         kept = self._sent.languages(parcel.topic, parcel.period) if begun else ()
         if not kept:
             for language, messages in parcel.messages.items():
-                self._sent.save_messages(parcel.topic, parcel.period, messages, language)
+                noticed = _noticed(messages, loud=bool(parcel.edits) and parcel.loud)
+                self._sent.save_messages(parcel.topic, parcel.period, noticed, language)
         spoken = [code for code in parcel.messages if code in kept] or list(kept or parcel.messages)
         chosen = [r if r.language in spoken else replace(r, language=spoken[0]) for r in recipients]
-        wanted, errors = self._wanted(parcel.topic, parcel.period, chosen)
+        wanted, errors, in_hand = self._wanted(parcel.topic, parcel.period, chosen)
         now = self.tools.clock()
         parts = self.ledger.enter(parcel.topic, parcel.period, wanted, now, now + parcel.keep_trying)
-        return Delivered(tuple(parts), errors)
+        if parcel.edits:
+            self.ledger.editions.supersede(parcel.topic, parcel.period, now)
+        return Delivered(tuple(parts), errors, in_hand)
 
     def send(
         self,
@@ -135,6 +155,8 @@ class Post:
         `progress` is told parts done, and of how many. Blocks until all is sent or left for later.
         """
         book = {recipient.key: recipient for recipient in recipients}
+        # Also on a person's word: what is over is not told any more.
+        self.ledger.editions.supersede(topic, period, self.tools.clock())
         errors = self._cut(topic, period, book)
         parts = self.ledger.parts(topic, period)
         open_parts = [part for part in parts if part.unfinished and (only is None or part.id in only)]
@@ -186,10 +208,15 @@ class Post:
         pieces = {code: {p.label: p for p in self.pieces(topic, period, channel, code)} for code in spoken}
         return Way(self.channel(channel), lines, pieces)
 
-    def _wanted(self, topic: str, period: str, recipients: Iterable[Recipient]) -> tuple[list[Wanted], tuple[str, ...]]:
+    def _wanted(
+        self, topic: str, period: str, recipients: Iterable[Recipient]
+    ) -> tuple[list[Wanted], tuple[str, ...], bool]:
+        """The parts; the channels that cannot be used; whether anybody is left out who has an earlier revision."""
         cut: dict[tuple[str, str], Sequence[Piece]] = {}
         errors: dict[str, str] = {}
         wanted: dict[tuple[Key, str], Wanted] = {}
+        told = self.ledger.editions.told(topic, period) if original(period) != period else set()
+        left_out = 0
         for one in recipients:
             way = (one.channel, one.language)
             if way not in cut and one.channel not in errors:
@@ -201,9 +228,12 @@ class Post:
             if way in cut and not cut[way]:
                 continue
             for place, piece in enumerate(pieces, start=1):
+                if piece.first_only and one.key in told:
+                    left_out += 1
+                    continue
                 part = Wanted(*one.key, piece.label, place, one.language, piece.digest, piece.repeatable)
                 wanted.setdefault((one.key, piece.label), part)
-        return list(wanted.values()), tuple(errors.values())
+        return list(wanted.values()), tuple(errors.values()), left_out > 0
 
     def _postpone(self, parts: Sequence[Part], errors: Mapping[str, str]) -> None:
         """A try that could not even be made."""
@@ -226,11 +256,21 @@ class Post:
         uncut = [p for p in parts if p.part == UNCUT and p.unfinished and p.channel not in errors]
         if uncut:
             found = [replace(book.get(p.recipient) or Recipient(*p.recipient), language=p.language) for p in uncut]
-            cut, _ = self._wanted(topic, period, found)
+            cut, _, _ = self._wanted(topic, period, found)
             # All others as they are: what is not named is withdrawn.
             others = [Wanted(*p.key, p.place, p.language, p.digest, p.repeatable) for p in parts if p not in uncut]
             self.ledger.enter(topic, period, [*others, *cut], self.tools.clock(), max(p.try_until for p in uncut))
         return errors
+
+
+def _noticed(messages: Sequence[Message], *, loud: bool) -> list[Message]:
+    """Every card with a notice if it is to be `loud`, else with none."""
+
+    def notice(card: Card) -> Text | None:
+        lines = card.text.plain.strip().splitlines() or [""]
+        return (card.notice or Text(html.escape(lines[0], quote=False))) if loud else None
+
+    return [replace(found, notice=notice(found)) if isinstance(found, Card) else found for found in messages]
 
 
 def _to_end(work: Callable[[], Awaitable[None]]) -> None:

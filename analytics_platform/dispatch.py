@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, TypeVar
 
-from analytics_platform.channels.base import Channel, Outcome, Piece, Recipient, Sender, Sent
+from analytics_platform.channels.base import Channel, Earlier, Outcome, Piece, Recipient, Sender, Sent
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State
@@ -153,7 +153,7 @@ class _Line:
                 reason = "it is no longer cut into this piece; send the report again if it is needed"
                 states = (State.PENDING, State.UNCERTAIN)
                 await self.run.ask(self.tools.ledger.give_up, [part.id], reason, self.tools.clock(), states=states)
-            elif await self._part(part, piece) is _Next.STOP:
+            elif await self._part(part, piece) is _Next.STOP and not piece.optional:
                 await self.run.ask(self._put_off, part.id, [one.id for one in parts[number:]])
                 return
             self.run.step()
@@ -169,6 +169,7 @@ class _Line:
         at_once, repeated = iter(_AT_ONCE), iter(_REPEATED)
         while True:
             async with self.sender.turn(self.recipient, piece):
+                piece = await self._told(part, piece)
                 begun = await self._begin(part)
                 if begun is None:
                     return await self._passed_over(part)
@@ -187,6 +188,14 @@ class _Line:
                 held = sent.outcome is Outcome.UNCERTAIN and not part.repeatable
                 return _Next.GO_ON if held else _Next.STOP
             await self.tools.sleep(pause)
+
+    async def _told(self, part: Part, piece: Piece) -> Piece:
+        """The piece with what its recipient has of the message that it belongs to; as it is if that is not edited."""
+        if not piece.living:
+            return piece
+        here = replace(part, address=self.recipient.address)
+        known = await self.run.ask(self.tools.ledger.editions.message, here, piece.living)
+        return replace(piece, earlier=Earlier(known.own, known.before, known.pictured, known.doubtful))
 
     async def _begin(self, part: Part) -> Part | None:
         tools = self.tools
@@ -209,9 +218,8 @@ class _Line:
         """One try, its fate written down. Whatever breaks in it leaves the fate unknown."""
         end = self.tools.ledger.end
         try:
-            sent = await self.sender.send(
-                self.recipient, piece, repeat=begun.doubtful, silent=self.recipient.silent_at(self.tools.clock())
-            )
+            repeat, silent = begun.doubtful or piece.earlier.doubtful, self.recipient.silent_at(self.tools.clock())
+            sent = await self.sender.send(self.recipient, piece, repeat=repeat, silent=silent)
         except BaseException as error:
             # At once and not in the thread: when this is Ctrl-C, nobody will wait for it.
             said = f"broken off while it was being sent ({type(error).__name__})"

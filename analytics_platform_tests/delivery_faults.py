@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from analytics_platform.settings import Home
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State
-from analytics_platform_tests.delivery_process import ANN, BOB, IMPATIENT, LABELS, new_office, parcel
+from analytics_platform_tests.delivery_process import ANN, BOB, CARDS, IMPATIENT, LABELS, card, new_office, parcel
 from analytics_platform_tests.forked import answer, tell
 from analytics_platform_tests.scripted import PERIOD, TOPIC, FakeTime, new_database
 from analytics_platform_tests.telegram_server import Accepted, Fault, FaultKind, TelegramServer
@@ -55,7 +55,8 @@ class Fate:
 
 @dataclass
 class World:
-    """A server, a state folder, a clock; `chats` as they are configured."""
+    """A server, a state folder, a clock; `chats` as they are configured; the delivery that goes wrong, by the labels of
+    its parts and the requests that they take; how many requests had been taken before it."""
 
     server: TelegramServer
     folder: Path
@@ -64,6 +65,10 @@ class World:
     chats: tuple[str, ...] = (ANN, BOB)
     time: FakeTime = field(default_factory=FakeTime)
     patience: Patience = IMPATIENT
+    period: str = PERIOD
+    labels: Sequence[str] = LABELS
+    methods: Sequence[str] = METHODS
+    before: int = 0
 
     def __post_init__(self) -> None:
         self.slots = MemorySlots(self.time.clock)
@@ -76,8 +81,9 @@ class World:
     def deliver(self, *, hours: float = 24) -> None:
         """The first go, as a run does it."""
         office = self.office()
-        delivered = office.post.deliver(parcel(hours=hours), office.recipients(TOPIC), ME)
-        note(office.ledgers, TOPIC, PERIOD, delivered, self.time.moment())
+        sent = card(self.period, hours=hours) if self.period in CARDS else parcel(hours=hours)
+        delivered = office.post.deliver(sent, office.recipients(TOPIC), ME)
+        note(office.ledgers, TOPIC, self.period, delivered, self.time.moment())
 
     def go_on(self) -> None:
         """What the platform does by itself, past the moment for which something was left."""
@@ -89,12 +95,17 @@ class World:
 
     def parts(self, *addresses: str) -> list[Part]:
         """What the ledger says of a chat, under whichever address it is there."""
-        return [part for part in self.ledger.parts(TOPIC, PERIOD) if part.address in addresses]
+        return [part for part in self.ledger.parts(TOPIC, self.period) if part.address in addresses]
+
+    def state(self, part: int) -> State:
+        """What the ledger says of that part for the chat in trouble."""
+        [found] = [one.state for one in self.parts(ANN) if one.part == self.labels[part]]
+        return found
 
     def taken(self, part: int, *addresses: str) -> list[Accepted]:
         """What Telegram took of that part for the chat."""
-        here = [one for one in self.server.accepted if one.chat in addresses]
-        return [one for one in here if one.method == METHODS[part]]
+        here = [one for one in self.server.accepted[self.before :] if one.chat in addresses]
+        return [one for one in here if one.method == self.methods[part]]
 
     def fates(self, *addresses: str) -> list[Fate]:
         """What has become of each part."""
@@ -117,7 +128,7 @@ def fault(kind: FaultKind, *, times: int = 1, value: float | str | None = None) 
     """The server answers the part's first requests so; 0 times is for ever."""
 
     def arrange(world: World, part: int) -> None:
-        world.server.faults.append(Fault(kind, METHODS[part], ANN, times, value))
+        world.server.faults.append(Fault(kind, world.methods[part], ANN, times, value))
         world.deliver()
 
     return arrange
@@ -131,19 +142,19 @@ def in_a_topic(world: World, part: int) -> None:
 
 def unplugged(world: World, part: int) -> None:
     """There is no way to the server at first."""
-    url = world.url
+    url, asked = world.url, len(world.server.requests)
     with socket.socket() as nobody_listens:
         nobody_listens.bind(("127.0.0.1", 0))
         world.url = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}"
         world.deliver()
         world.go_on()
-    assert not world.server.requests
+    assert len(world.server.requests) == asked
     world.url = url
 
 
 def with_a_wrong_token(world: World, part: int) -> None:
     """The token is not accepted from this part on; then it is put right."""
-    world.server.faults.append(Fault("bad_token", METHODS[part], times=0))
+    world.server.faults.append(Fault("bad_token", world.methods[part], times=0))
     world.deliver()
     world.go_on()
     assert not world.taken(part, ANN, BOB)
@@ -169,18 +180,19 @@ def killed(when: str) -> Trouble:
     """The process is killed `before` the request, `during` it, or `after` Telegram took it."""
 
     def arrange(world: World, part: int) -> None:
-        job = {"folder": str(world.folder), "url": world.server.url, "address": ANN, "label": LABELS[part]}
+        job = {"folder": str(world.folder), "url": world.server.url, "address": ANN, "label": world.labels[part]}
+        job["period"] = world.period
         tell(world.process, json.dumps(job))
         child = answer(world.process)
         # The other chat is done by then: nobody waits for this one.
         until((world.folder / "there").exists)
-        until(lambda: [p.state for p in world.parts(BOB)] == [SENT] * 3)
-        assert world.parts(ANN)[part].state is State.SENDING
-        held = Held("page", METHODS[part], ANN)
+        until(lambda: {p.state for p in world.parts(BOB)} == {SENT})
+        assert world.state(part) is State.SENDING
+        held = Held("page", world.methods[part], ANN)
         if when == "during":
             world.server.faults.append(held)
         elif when == "after":
-            world.server.faults.append(Fault("stall", METHODS[part], ANN))
+            world.server.faults.append(Fault("stall", world.methods[part], ANN))
         if when != "before":
             (world.folder / "go").touch()
         if when == "during":
@@ -191,7 +203,7 @@ def killed(when: str) -> Trouble:
         assert answer(world.process) == -signal.SIGKILL
         held.released.set()
         until(lambda: when == "before" or bool(world.taken(part, ANN)))
-        assert world.parts(ANN)[part].state is State.SENDING
+        assert world.state(part) is State.SENDING
 
     return arrange
 

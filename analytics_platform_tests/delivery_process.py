@@ -28,7 +28,7 @@ from analytics_platform.defs.office import Office
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.delivery import Parcel
 from analytics_platform.language import Language
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Card, Document, Message, Picture, Text
 from analytics_platform.reports.app_daily import AppDaily
 from analytics_platform.reports.feed_daily import FeedDaily
 from analytics_platform.settings import Home, Settings
@@ -47,6 +47,19 @@ REPORT = (
     Document("feed.csv", b"day,dau\n2026-11-20,7\n"),
 )
 LABELS = ("1 text", "2 album", "3 document feed.csv")
+
+
+CARDS = {
+    "17": Card(Text("<b>Views</b> -31%"), Picture("views.png", _PNG + b"17")),
+    "17 r2": Card(Text("<b>Views</b> -45%"), Picture("views.png", _PNG + b"r2"), Text("Worse: -45%")),
+    "17 r3": Card(Text("<b>Views</b> are back"), Picture("views.png", _PNG + b"r3")),
+}
+
+
+def card(period: str, *, hours: float = 24, loud: bool = True) -> Parcel:
+    """A card in English, or a revision of it."""
+    edits = "" if period == "17" else "17"
+    return Parcel(TOPIC, period, {"en": (CARDS[period],)}, timedelta(hours=hours), edits=edits, loud=loud)
 
 
 def parcel(topic: str = TOPIC, *, hours: float = 24) -> Parcel:
@@ -137,13 +150,14 @@ class _GatedSender:
         return await self.sender.send(recipient, piece, repeat=repeat, silent=silent)
 
 
-def deliver(folder: Path, url: str, address: str, label: str) -> None:
-    """The whole delivery, as a run does it."""
+def deliver(folder: Path, url: str, address: str, label: str, period: str) -> None:
+    """The whole delivery, as a run does it: the report, or a card of that period."""
     lock, time = folder / "run.lock", FakeTime()
     office = new_office(folder, url, (ANN, BOB), time, MemorySlots(time.clock), gate=Gate(address, label, folder))
     with FileLock(lock):
         owner = Owner("killed", this_host(), os.getpid(), str(lock))
-        office.post.deliver(parcel(), office.recipients(TOPIC), owner)
+        sent = card(period) if period in CARDS else parcel()
+        office.post.deliver(sent, office.recipients(TOPIC), owner)
 
 
 def main() -> None:
@@ -154,7 +168,7 @@ def main() -> None:
         child = os.fork()
         if not child:
             try:
-                deliver(Path(job["folder"]), job["url"], job["address"], job["label"])
+                deliver(Path(job["folder"]), job["url"], job["address"], job["label"], job["period"])
             except BaseException:  # noqa: BLE001 - a fork must not go on as the process that it was
                 traceback.print_exc()
             os._exit(1)  # it was to be killed

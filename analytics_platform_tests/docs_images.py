@@ -26,7 +26,8 @@ from analytics_platform.messages import Text
 from analytics_platform.settings import HOME_VARIABLE, Home
 from analytics_platform_tests.mail_server import Mail, mail_server
 from analytics_platform_tests.telegram_chats import BOT
-from analytics_platform_tests.telegram_server import Accepted, Media, telegram_server
+from analytics_platform_tests.telegram_media import Media
+from analytics_platform_tests.telegram_server import Accepted, telegram_server
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 GROUP, TITLE = "-1001234567890", "Product"

@@ -19,7 +19,7 @@ from analytics_platform.channels.base import Channel, ChannelError, Outcome, Pie
 from analytics_platform.delivery import Delivered, Parcel, Post
 from analytics_platform.dispatch import Tools
 from analytics_platform.language import Language
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Card, Document, Message, Picture, Text
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
@@ -158,6 +158,8 @@ def _piece(place: int, message: Message) -> Piece:
         case Album():
             names = " ".join(picture.filename for picture in message.pictures)
             return Piece(f"{place} album", names, names, weight=len(message.pictures))
+        case Card():
+            return Piece(f"{place} card", message.text.html, message.text.plain, repeatable=True)
     return Piece(f"{place} document", message.filename, message.filename)
 
 

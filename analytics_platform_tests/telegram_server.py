@@ -10,7 +10,6 @@ so an error shared with python-telegram-bot is unlikely. By hand:
 """
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -29,8 +28,10 @@ from pydantic import ValidationError
 
 from analytics_platform_tests.telegram_chats import BOT, chat, full_chat, membership, message
 from analytics_platform_tests.telegram_faults import RefusalError, refusal
+from analytics_platform_tests.telegram_kept import Chats, Kept
 from analytics_platform_tests.telegram_limits import Limits
-from analytics_platform_tests.telegram_wire import MarkupError, parse_html, read_form
+from analytics_platform_tests.telegram_media import Files, Media, limit, read_text
+from analytics_platform_tests.telegram_wire import read_form
 
 TOKEN = "1234567890:AAF-stand_in_for_tests_0123456789abcde"
 
@@ -44,27 +45,11 @@ _AFTER_ACCEPTING = ("accepted_bad_gateway", "stall", "drop")
 _METHODS = {m.__api_method__: m for m in vars(aiogram.methods).values() if getattr(m, "__api_method__", None)}
 # Lists and objects, which come as JSON in a field.
 _NESTED = ("media", "reply_markup", "link_preview_options", "reply_parameters", "allowed_updates")
-_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-
-
-@dataclass(frozen=True)
-class Media:
-    """One file as accepted; `uploaded` is False where a file id was sent in place of the file. `content` is empty where
-    the server keeps none; `size` in bytes and `digest` (SHA-256) tell of it all the same."""
-
-    kind: str
-    file_id: str
-    filename: str
-    content: bytes = field(repr=False)
-    size: int
-    digest: str
-    caption: str = ""
-    uploaded: bool = True
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """One request that the server took; `at` is monotonic seconds."""
+    """One request that the server took; `at` is monotonic seconds, `answers` the message it is an answer to."""
 
     method: str
     chat: str
@@ -76,6 +61,7 @@ class Accepted:
     previews_disabled: bool
     silent: bool
     at: float
+    answers: int | None = None
 
 
 @dataclass
@@ -104,7 +90,8 @@ class Fault:
 class TelegramServer:
     """The server's address, what it accepted in order, and every request's (method, chat), refused ones included.
 
-    `floods`: requests refused for coming too fast, where the pace is enforced. `titles`: of chats, by address.
+    `floods`: requests refused for coming too fast, where the pace is enforced. `titles`: of chats, by address. `chats`:
+    what people see in them.
     """
 
     url: str = ""
@@ -112,12 +99,12 @@ class TelegramServer:
     accepted: list[Accepted] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
-    files: dict[str, Media] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
     faults: list[Fault] = field(default_factory=list)
     titles: dict[str, str] = field(default_factory=dict)
+    chats: Chats = field(default_factory=Chats)
     floods: int = 0
     limits: Limits | None = None
-    keep_content: bool = True
     clock: Callable[[], float] = time.monotonic
     closing: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
@@ -186,16 +173,18 @@ class TelegramServer:
             self.updates = [update for update in self.updates if update["update_id"] >= offset]
             kinds = fields.get("allowed_updates") or []
             return [update for update in self.updates if not kinds or update.keys() & set(kinds)][:100]
+        if method in ("editMessageText", "editMessageCaption", "editMessageMedia"):
+            return self._edit(method, address, fields, files)
         if method not in ("sendMessage", "sendPhoto", "sendDocument", "sendMediaGroup"):
             return True
         return self._message(method, address, fields, files)
 
     def _message(self, method: str, address: str, fields: dict[str, Any], files: dict[str, tuple[str, bytes]]) -> Any:
         markup = fields.get("parse_mode")
-        text, entities = _read(fields.get("text") or "", markup)
+        text, entities = read_text(fields.get("text") or "", markup)
         media: list[Media] = []
         if method == "sendMessage":
-            _limit(text, 4096, "message is too long")
+            limit(text, 4096, "message is too long")
             if not text.strip():
                 raise RefusalError(400, "Bad Request: message text is empty")
         elif method == "sendMediaGroup":
@@ -204,14 +193,18 @@ class TelegramServer:
                 raise RefusalError(400, "Bad Request: wrong number of media in the group, 2-10 expected")
             if len({item["type"] for item in items}) > 1:
                 raise RefusalError(400, "Bad Request: documents can't be mixed with other media types")
-            media = [self._media(item["type"], item["media"], files, item.get("caption"), markup) for item in items]
+            media = [self.files.take(item["type"], item["media"], files, item.get("caption"), markup) for item in items]
         else:
             kind = method.removeprefix("send").lower()
-            media = [self._media(kind, fields.get(kind, f"attach://{kind}"), files, fields.get("caption"), markup)]
+            media = [self.files.take(kind, fields.get(kind, f"attach://{kind}"), files, fields.get("caption"), markup)]
         number = max(len(media), 1)
-        if self.limits and (seconds := self.limits.refusal(address, number)):
-            self.floods += 1
-            raise refusal("flood", seconds)
+        self._pace(address, number)
+        reply = fields.get("reply_parameters") or {}
+        answers = reply.get("message_id")
+        if answers and (address, answers) not in self.chats.messages:
+            if not reply.get("allow_sending_without_reply"):
+                raise RefusalError(400, "Bad Request: message to be replied not found")
+            answers = None
         thread = int(fields["message_thread_id"]) if fields.get("message_thread_id") else None
         accepted = Accepted(
             method,
@@ -224,32 +217,43 @@ class TelegramServer:
             bool((fields.get("link_preview_options") or {}).get("is_disabled")),
             str(fields.get("disable_notification", "")).lower() == "true",
             self.clock(),
+            answers,
         )
         self.accepted.append(accepted)
+        for place, message_id in enumerate(accepted.message_ids):
+            said, source = (media[place].caption, "") if media else (text, fields.get("text", ""))
+            self.chats.add(Kept(address, message_id, said, source, media[place].file_id if media else ""))
         sent = [_sent(accepted, place) for place in range(number)]
         return sent if method == "sendMediaGroup" else sent[0]
 
-    def _media(
-        self, kind: str, source: str, files: dict[str, tuple[str, bytes]], caption: str | None, markup: str | None
-    ) -> Media:
-        shown, _ = _read(caption or "", markup)
-        _limit(shown, 1024, "message caption is too long")
-        if not source.startswith("attach://"):
-            if source not in self.files or self.files[source].kind != kind:
-                raise RefusalError(400, "Bad Request: wrong file identifier/HTTP URL specified")
-            return replace(self.files[source], caption=shown, uploaded=False)
-        name, content = files[source.removeprefix("attach://")]
-        if not content:
-            raise RefusalError(400, "Bad Request: file must be non-empty")
-        if len(content) > (10_000_000 if kind == "photo" else 50_000_000):
-            raise RefusalError(413, "Request Entity Too Large")
-        if kind == "photo" and not content.startswith(_PICTURES):
-            raise RefusalError(400, "Bad Request: IMAGE_PROCESS_FAILED")
-        digest = hashlib.sha256(content).hexdigest()
-        kept = content if self.keep_content else b""
-        media = Media(kind, f"{kind}-{digest[:24]}", name, kept, len(content), digest, shown)
-        self.files[media.file_id] = media
-        return media
+    def _pace(self, address: str, messages: int) -> None:
+        if self.limits and (seconds := self.limits.refusal(address, messages)):
+            self.floods += 1
+            raise refusal("flood", seconds)
+
+    def _edit(self, method: str, address: str, fields: dict[str, Any], files: dict[str, tuple[str, bytes]]) -> Any:
+        number = int(fields["message_id"])
+        item = fields.get("media") or fields
+        markup, source = item.get("parse_mode"), item.get("text") or item.get("caption") or ""
+        text, entities = read_text(source, markup)
+        if method == "editMessageText":
+            kept = self.chats.to_edit(address, number, "text")
+            limit(text, 4096, "MESSAGE_TOO_LONG")
+            if not text.strip():
+                raise RefusalError(400, "Bad Request: message text is empty")
+        else:
+            kept = self.chats.to_edit(address, number, "caption" if method == "editMessageCaption" else "media")
+            limit(text, 1024, "MEDIA_CAPTION_TOO_LONG")
+        media: tuple[Media, ...] = ()
+        if method == "editMessageMedia":
+            media = (self.files.take(item["type"], item["media"], files, source, markup),)
+        self._pace(address, 1)
+        self.chats.change(kept, text, source, media[0].file_id if media else "")
+        accepted = Accepted(method, address, None, text, entities, media, (number,), False, True, self.clock())
+        self.accepted.append(accepted)
+        if method == "editMessageCaption":
+            media = (replace(self.files.known[kept.picture], caption=text, uploaded=False),)
+        return _sent(replace(accepted, media=media), 0, edited=True)
 
 
 class _SilenceError(Exception):
@@ -258,20 +262,9 @@ class _SilenceError(Exception):
         self.stall = stall
 
 
-def _limit(text: str, limit: int, complaint: str) -> None:
-    if len(text.encode("utf-16-le")) // 2 > limit:
-        raise RefusalError(400, f"Bad Request: {complaint}")
-
-
-def _read(source: str, markup: str | None) -> tuple[str, int]:
-    try:
-        return parse_html(source) if markup == "HTML" else (source, 0)
-    except MarkupError as error:
-        raise RefusalError(400, f"Bad Request: {error}") from error
-
-
-def _sent(accepted: Accepted, number: int) -> dict[str, Any]:
+def _sent(accepted: Accepted, number: int, *, edited: bool = False) -> dict[str, Any]:
     told: dict[str, Any] = {
+        **({"edit_date": int(time.time())} if edited else {}),
         "message_id": accepted.message_ids[number],
         "date": int(time.time()),
         "chat": chat(accepted.chat),
@@ -350,7 +343,7 @@ def telegram_server(
     `limits`: what comes faster than Telegram's published pace is refused. `keep_content`: of files; without it, their
     sizes and digests alone, for many recipients. `clock`: seconds, for the pace and `Accepted.at`.
     """
-    server = TelegramServer(limits=Limits(clock) if limits else None, keep_content=keep_content, clock=clock)
+    server = TelegramServer(limits=Limits(clock) if limits else None, files=Files(keep_content), clock=clock)
     listener = _Listener(("127.0.0.1", port), _handler(server))
     server.url = f"http://127.0.0.1:{listener.server_port}"
     thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -28,7 +28,7 @@ from analytics_platform.channels.base import Recipient
 from analytics_platform.channels.telegram import TelegramChannel
 from analytics_platform.delivery import Delivered, Parcel, Post
 from analytics_platform.dispatch import Tools
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Card, Document, Message, Picture, Text
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
@@ -202,6 +202,8 @@ def _request(bot: "Bot", chat: int, message: Message) -> Callable[[], Awaitable[
             return lambda: bot.send_media_group(chat, media)
         case Document():
             return lambda: bot.send_document(chat, message.content, caption=message.caption, filename=message.filename)
+        case Card():
+            return lambda: bot.send_message(chat, message.text.html, parse_mode="HTML")
 
 
 async def _until_taken(request: Callable[[], Awaitable[object]]) -> None:

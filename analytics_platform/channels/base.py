@@ -63,12 +63,31 @@ class Recipient:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What one recipient has of a message that is edited while it lives.
+
+    `own`: the ids of the message as this delivery sent or edited it, None while it has not arrived. `before`: the ids
+    of the message that this delivery is to edit, empty when there is none. `pictured`: whether that one carries a
+    picture. `doubtful`: whether an earlier revision, given up since, may have arrived unnoticed.
+    """
+
+    own: tuple[str, ...] | None = None
+    before: tuple[str, ...] = ()
+    pictured: bool = False
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
 class Piece:
     """What is sent in one request and arrives as a whole or not at all.
 
     `label` names it within its delivery, the same in every try: `1 text`, `1 text 2`, `2 album`. `digest`: of its
     content. `weight`: how many messages it counts for where a channel limits their number. `repeatable`: a second
     arrival does less harm than none, so it is sent again when its fate is unknown. `body` is the channel's own.
+
+    Of a message that is edited while it lives: `living` is the label of the piece that holds it, and `earlier` what the
+    recipient has of it, told when it is sent. `optional`: nothing waits for it, and nothing is wrong without it.
+    `first_only`: not for those who have an earlier revision.
     """
 
     label: str
@@ -76,6 +95,10 @@ class Piece:
     body: Any = field(repr=False)
     weight: int = 1
     repeatable: bool = False
+    living: str = ""
+    earlier: Earlier = Earlier()
+    optional: bool = False
+    first_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ Belongs here: what tells one content from another. Does not: how a channel cuts 
 import hashlib
 from collections.abc import Sequence
 
-from analytics_platform.messages import Album, Message, Text
+from analytics_platform.messages import Album, Document, Text
 
 
-def digest(messages: Sequence[Message]) -> str:
+def digest(messages: Sequence[Text | Album | Document]) -> str:
     """SHA-256 over all that the messages say and hold, in their order; 64 hexadecimal digits."""
     found = hashlib.sha256()
     for message in messages:

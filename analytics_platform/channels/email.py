@@ -33,7 +33,7 @@ from analytics_platform.channels.email_server import (
     tls_context,
 )
 from analytics_platform.language import Language
-from analytics_platform.messages import Message
+from analytics_platform.messages import Card, Message, revision, spread
 from analytics_platform.redaction import register_secret
 
 __all__ = ["EmailChannel", "MailServer"]
@@ -80,8 +80,22 @@ class EmailChannel:
         key: str,
         language: Language,  # noqa: ARG002  (the port's)
     ) -> Sequence[Piece]:
-        """All messages as one piece: a mail arrives as a whole."""
-        return (Piece("mail", digest(messages), (key, tuple(messages)), repeatable=True),) if messages else ()
+        """All messages as one piece: a mail arrives as a whole.
+
+        What was sent cannot be edited: a revision of a card is a mail of its own if it has a notice, and without one
+        goes to those alone who have none yet.
+        """
+        found = spread(messages, notices=True)
+        cards = [message for message in messages if isinstance(message, Card)]
+        piece = Piece(
+            "mail",
+            digest(found),
+            (key, found),
+            repeatable=True,
+            living="mail" if cards else "",
+            first_only=revision(key) > 1 and bool(cards) and not any(card.notice for card in cards),
+        )
+        return (piece,) if found else ()
 
     @asynccontextmanager
     async def sender(self, files: Mapping[str, tuple[str, ...]]) -> AsyncIterator["EmailSender"]:  # noqa: ARG002

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from analytics_platform.channels.email_address import Mailbox, header_text, one_line
 from analytics_platform.language import Language
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Document, Picture, Text, original
 
 _LONGEST_SUBJECT = 150
 _LONGEST_NAME = 100
@@ -62,17 +62,18 @@ class Letter:
     needs_utf8: bool
 
 
+Sendable = Text | Album | Document
 # What a mail goes without when the server does not take it whole.
 Without = tuple[type[Album] | type[Document], ...]
 
 
-def smaller(messages: Sequence[Message]) -> Iterator[Without]:
+def smaller(messages: Sequence[Sendable]) -> Iterator[Without]:
     """The forms of a mail, each smaller than the one before: whole, without documents, without pictures too."""
     kinds = [kind for kind in (Document, Album) if any(isinstance(message, kind) for message in messages)]
     yield from (tuple(kinds[:count]) for count in range(len(kinds) + 1))
 
 
-def left_out(messages: Sequence[Message], without: Without) -> list[str]:
+def left_out(messages: Sequence[Sendable], without: Without) -> list[str]:
     """The names of the files that such a mail goes without."""
     return [
         file_name(file.filename) for message in messages if isinstance(message, without) for file in _files(message)
@@ -80,7 +81,7 @@ def left_out(messages: Sequence[Message], without: Without) -> list[str]:
 
 
 def letter(
-    messages: Sequence[Message],
+    messages: Sequence[Sendable],
     sender: Mailbox,
     recipient: Mailbox,
     *,
@@ -95,18 +96,22 @@ def letter(
     """All messages of the delivery `key` as one mail, dated `moment` (aware).
 
     The Message-ID depends on key, recipient and the sender's domain only: a `repeat`, which says so in its first line,
-    has the same one. `language` is that of the words which are no report's; `unsubscribe`: the address (https, http or
-    mailto) that ends the subscription, empty for none; `subscribed`: whether there is one. The text names the files
-    that the mail goes `without`.
+    has the same one, and a revision (`alerts/17 r2`) names that of the first mail as the one that it answers.
+    `language` is that of the words which are no report's; `unsubscribe`: the address (https, http or mailto) that ends
+    the subscription, empty for none; `subscribed`: whether there is one. The text names the files that the mail goes
+    `without`.
     """
     utf8 = sender.needs_utf8 or recipient.needs_utf8
     # Bodies as 7-bit text: not every server on the way takes eight bits.
     mail = EmailMessage(policy=_OnTheWire(linesep="\r\n", cte_type="7bit", utf8=utf8))
-    serial = hashlib.sha256(f"{key}\0{recipient.address}".encode("utf-8", "replace")).hexdigest()[:32]
+    serial = _serial(key, recipient)
     mail["From"], mail["To"] = sender.header, recipient.header
     mail["Subject"] = subject(messages) or header_text(key, _LONGEST_SUBJECT) or sender.address
     mail["Date"] = format_datetime(moment)
     mail["Message-ID"] = f"<{serial}@{sender.domain}>"
+    if (first := original(key)) != key:
+        # Mail programs show both as one conversation.
+        mail["In-Reply-To"] = mail["References"] = f"<{_serial(first, recipient)}@{sender.domain}>"
     # No answers of absence to a machine, while reports of failed delivery stay welcome.
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
@@ -140,6 +145,10 @@ def letter(
     return Letter(mail.as_bytes(), str(mail["Message-ID"]), utf8)
 
 
+def _serial(key: str, recipient: Mailbox) -> str:
+    return hashlib.sha256(f"{key}\0{recipient.address}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
 def _add_files(mail: EmailMessage, said: "_Said", serial: str) -> None:
     _, page = mail.iter_parts()
     taken = [(place, message) for place, message in enumerate(said.messages, start=1) if said.takes(message)]
@@ -160,7 +169,7 @@ def _add_files(mail: EmailMessage, said: "_Said", serial: str) -> None:
                     _attach(mail, picture)
 
 
-def subject(messages: Sequence[Message]) -> str:
+def subject(messages: Sequence[Sendable]) -> str:
     """The first line of the first text, without markup and whatever could end a header; empty without a text."""
     for message in messages:
         if isinstance(message, Text):
@@ -181,7 +190,7 @@ def file_name(name: str) -> str:
 class _Said:
     """What both versions of a mail say; what is empty is not said."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Sendable, ...]
     without: Without
     sent_again: str
     left_out: str
@@ -189,7 +198,7 @@ class _Said:
     unsubscribe: str
     way_out: str
 
-    def takes(self, message: Message) -> bool:
+    def takes(self, message: Sendable) -> bool:
         """Whether its files travel with the mail."""
         return not isinstance(message, self.without)
 
@@ -208,7 +217,7 @@ def _plain(said: _Said) -> str:
     return _NOT_IN_XML.sub("\ufffd", "\n\n".join(parts)) + "\n"
 
 
-def _files(message: Message) -> Sequence[Picture | Document]:
+def _files(message: Sendable) -> Sequence[Picture | Document]:
     if isinstance(message, Text):
         return ()
     return message.pictures if isinstance(message, Album) else (message,)

@@ -15,7 +15,7 @@ from uuid import uuid4
 from analytics_platform.channels.base import Outcome, Piece, Recipient, Sent
 from analytics_platform.channels.contents import digest
 from analytics_platform.language import Language
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Document, Message, Picture, Text, original, spread
 
 _UNSAFE = re.compile(r"[^\w.\- ]+")
 # File systems allow 255 bytes a name; the number, the kind and ".txt" are added to this.
@@ -43,7 +43,8 @@ class FolderChannel:
 
     A text becomes `01-text.html` (a whole page) and `01-text.txt`; an album `02-album-1-<file name>` and so on; a
     document `03-<file name>`. A caption lies beside its file as `<file>.txt`. A later delivery with the same key
-    replaces the folder as a whole, so nothing of the earlier one stays. Keys must not lie inside one another.
+    replaces the folder as a whole, so nothing of the earlier one stays, and so does a revision of it (`17 r2` that of
+    `17`). A card is written as its text and its picture. Keys must not lie inside one another.
     """
 
     name = "folder"
@@ -58,7 +59,8 @@ class FolderChannel:
         """All messages as one piece, which is written whole or not at all. ValueError if `key` names no folder."""
         if not _folders(key):
             raise ValueError("a delivery's key must not be empty")
-        return (Piece("files", digest(messages), (key, tuple(messages)), repeatable=True),) if messages else ()
+        found = spread(messages, notices=False)
+        return (Piece("files", digest(found), (key, found), repeatable=True),) if found else ()
 
     @asynccontextmanager
     async def sender(self, files: Mapping[str, tuple[str, ...]]) -> AsyncIterator["FolderSender"]:  # noqa: ARG002
@@ -97,8 +99,8 @@ class FolderSender:
 
 
 def _folders(key: str) -> list[str]:
-    # What is sent once more ("2026-11-20 #2") takes the place of what was there.
-    key = re.sub(r" #\d+$", "", key)
+    # What is sent once more ("2026-11-20 #2"), or as it is now ("17 r2"), takes the place of what was there.
+    key = re.sub(r" #\d+$", "", original(key))
     return [safe_name(part) for part in key.split("/") if part.strip()]
 
 
@@ -115,7 +117,7 @@ def write(folder: Path, messages: Sequence[Message], *, title: str) -> list[str]
     fresh.mkdir()
     written: list[str] = []
     try:
-        for place, message in enumerate(messages, start=1):
+        for place, message in enumerate(spread(messages, notices=False), start=1):
             written += _write(fresh, place, message, title=title)
         _swap(fresh, folder)
     finally:
@@ -133,7 +135,7 @@ def safe_name(name: str) -> str:
     return stem.encode(errors="replace")[:room].decode(errors="ignore") + dot + suffix
 
 
-def _write(folder: Path, place: int, message: Message, *, title: str) -> list[str]:
+def _write(folder: Path, place: int, message: Text | Album | Document, *, title: str) -> list[str]:
     match message:
         case Text():
             page = _PAGE.format(title=html.escape(title), body=message.html)

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import httpx
 from pydantic import SecretStr
-from telegram import Bot, InputMediaDocument, InputMediaPhoto, LinkPreviewOptions
+from telegram import Bot, InputMediaDocument, InputMediaPhoto, LinkPreviewOptions, ReplyParameters
 from telegram import Message as SentMessage
 from telegram.constants import ParseMode
 from telegram.error import RetryAfter, TelegramError
@@ -253,7 +253,7 @@ class _Requests:
 
     bot: Bot = field(repr=False)  # its repr holds the token
 
-    async def text(self, chat: ChatId, text: str, *, markup: bool, silent: bool) -> Taken:
+    async def text(self, chat: ChatId, text: str, *, markup: bool, silent: bool, answers: str = "") -> Taken:
         """See `telegram_sender.Requests`."""
         with _told():
             sent = await self.bot.send_message(
@@ -263,6 +263,7 @@ class _Requests:
                 message_thread_id=chat.topic,
                 disable_notification=silent or None,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
+                reply_parameters=_reply(answers),
             )
         return _taken([sent])
 
@@ -274,6 +275,7 @@ class _Requests:
         *,
         as_files: bool,
         silent: bool,
+        answers: str = "",
     ) -> Taken:
         """See `telegram_sender.Requests`."""
         with _told():
@@ -297,8 +299,39 @@ class _Requests:
                 message_thread_id=chat.topic,
                 disable_notification=silent or None,
                 filename=file.filename,
+                reply_parameters=_reply(answers),
             )
         return _taken([sent])
+
+    async def edit(
+        self,
+        chat: ChatId,
+        message: str,
+        text: str,
+        *,
+        markup: bool,
+        captioned: bool,
+        picture: tuple[Picture, bytes | str] | None = None,
+    ) -> Taken:
+        """See `telegram_sender.Requests`."""
+        bot, number, mode = self.bot, int(message), ParseMode.HTML if markup else None
+        with _told():
+            if picture:
+                media = InputMediaPhoto(picture[1], caption=text, parse_mode=mode, filename=picture[0].filename)
+                edited = await bot.edit_message_media(media, chat.chat, number)
+            elif captioned:
+                edited = await bot.edit_message_caption(chat.chat, number, caption=text, parse_mode=mode)
+            else:
+                plain = LinkPreviewOptions(is_disabled=True)
+                edited = await bot.edit_message_text(
+                    text, chat.chat, number, parse_mode=mode, link_preview_options=plain
+                )
+        return Taken((message,), _taken([edited]).files if isinstance(edited, SentMessage) and picture else ())
+
+
+def _reply(answers: str) -> ReplyParameters | None:
+    # What is answered may have been deleted meanwhile.
+    return ReplyParameters(int(answers), allow_sending_without_reply=True) if answers else None
 
 
 def _taken(messages: Sequence[SentMessage]) -> Taken:

@@ -87,6 +87,26 @@ class Answer:
         return self._is(400, _NOT_A_PICTURE)
 
     @property
+    def changes_nothing(self) -> bool:
+        """The message says what it is to say already."""
+        return self._is(400, ("message is not modified", "message_not_modified"))
+
+    @property
+    def has_no_text(self) -> bool:
+        """The message to edit is a picture, which has a caption."""
+        return self._is(400, ("no text in the message to edit",))
+
+    @property
+    def has_no_caption(self) -> bool:
+        """The message to edit is a text."""
+        return self._is(400, ("no caption in the message to edit",))
+
+    @property
+    def takes_no_picture(self) -> bool:
+        """The message is a text that cannot be made a picture: an older Bot API server, or nobody may edit it."""
+        return self._is(400, ("no media in the message to edit", "message can't be edited"))
+
+    @property
     def token_is_refused(self) -> bool:
         """The bot's token is not accepted, or this is no Bot API server."""
         return self.code in (401, 404)

@@ -22,7 +22,7 @@ from analytics_platform.channels.telegram_text import (
     split_html,
     split_plain,
 )
-from analytics_platform.messages import Album, Document, Message, Picture, Text
+from analytics_platform.messages import Album, Card, Document, Message, Picture, Text
 
 ALBUM_LIMIT = 10
 # Telegram's megabytes are decimal in the limits that python-telegram-bot publishes; what lies between those and
@@ -91,6 +91,28 @@ class MediaPart:
 
 
 @dataclass(frozen=True)
+class CardPart(TextPart):
+    """A text that is edited while it lives; `caption`: the same beneath a picture; `quiet`: nobody is to hear of an
+    edit."""
+
+    caption: Chunk
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class NoticePart(TextPart):
+    """The answer to an edited card that makes a sound."""
+
+
+@dataclass(frozen=True)
+class PicturePart(MediaPart):
+    """A card's picture. `caption`: the card's text; `fits`: whether all of it does, or the picture is an answer."""
+
+    caption: Chunk
+    fits: bool
+
+
+@dataclass(frozen=True)
 class Unsendable:
     """A part that Telegram would refuse, known before sending."""
 
@@ -113,6 +135,8 @@ def plan(messages: Sequence[Message], *, document_bytes: int = DOCUMENT_BYTES) -
             case Document():
                 label = f"{place} document {file_name(message.filename)}"
                 pieces.extend(_file(label, f"{label} caption", message, document_bytes))
+            case Card():
+                pieces.extend(_card(f"{place} card", message))
     return pieces
 
 
@@ -178,6 +202,42 @@ def _file(label: str, caption_label: str, file: Picture | Document, document_byt
         return
     yield _media(label, (Document(name, file.content, head),), as_files=True)
     yield from _caption_rest(caption_label, "", rest)
+
+
+def _card(label: str, card: Card) -> Iterator[Piece]:
+    # First what readers hear of, then the picture: it may fail, and uploading takes its time.
+    chunk, _ = _shortened(card.text.html, TEXT_LIMIT - MARK_ROOM)
+    caption, fits = _shortened(card.text.html, CAPTION_LIMIT - MARK_ROOM)
+    if is_blank(chunk.plain):
+        yield _unsendable(label, "The text is empty, and Telegram takes no empty message.")
+        return
+    part = CardPart(chunk, caption, quiet=card.notice is None)
+    yield Piece(label, _digest("card", chunk.html, chunk.plain), part, repeatable=True, living=label)
+    if card.notice and not is_blank(card.notice.plain):
+        notice, _ = _shortened(card.notice.html, TEXT_LIMIT - MARK_ROOM)
+        digest = _digest("notice", notice.html, notice.plain)
+        yield Piece(f"{label} notice", digest, NoticePart(notice), repeatable=True, living=label)
+    if card.picture:
+        file = Picture(file_name(card.picture.filename), card.picture.content)
+        yield Piece(
+            f"{label} picture",
+            _digest("picture", file.filename, file.content),
+            PicturePart((file,), as_files=False, caption=caption, fits=fits),
+            repeatable=True,
+            living=label,
+            optional=True,
+        )
+
+
+def _shortened(source: str, limit: int) -> tuple[Chunk, bool]:
+    """The text as one message, and whether that is all of it."""
+    room = {"entities": ENTITY_LIMIT - MARK_ENTITIES, "size": MARKUP_LIMIT - _MARK_BYTES}
+    chunks = split_html(source, limit=limit, **room)
+    if len(chunks) > 1:
+        # An ellipsis in a line of its own.
+        first = split_html(source, limit=limit - 2, **room)[0]
+        return Chunk(f"{first.html}\n\u2026", f"{first.plain}\n\u2026"), False
+    return (chunks[0] if chunks else Chunk("", "")), True
 
 
 def _media(label: str, files: tuple[Picture | Document, ...], *, as_files: bool) -> Piece:

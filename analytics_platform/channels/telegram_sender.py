@@ -5,14 +5,14 @@ Belongs here: the order of waiting, one upload for many chats, other forms of wh
 """
 
 import asyncio
-import html
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from analytics_platform.channels.base import ChannelError, Outcome, Piece, Recipient, Sent
 from analytics_platform.channels.telegram_answers import Answer, AnswerError, NoAnswerError, judge
+from analytics_platform.channels.telegram_cards import Form, another_form, settled, shown, without_picture
 from analytics_platform.channels.telegram_pacing import (
     OVERALL,
     OVERALL_SPACING,
@@ -21,7 +21,14 @@ from analytics_platform.channels.telegram_pacing import (
     Patience,
     Slots,
 )
-from analytics_platform.channels.telegram_parts import ChatId, MediaPart, TextPart, Unsendable, parse_chat_id
+from analytics_platform.channels.telegram_parts import (
+    ChatId,
+    MediaPart,
+    PicturePart,
+    TextPart,
+    Unsendable,
+    parse_chat_id,
+)
 from analytics_platform.language import Language
 from analytics_platform.messages import Document, Picture
 from analytics_platform.pace import Limit, Turn
@@ -51,8 +58,8 @@ class Taken:
 class Requests(Protocol):
     """The Bot API's requests that send. Raise AnswerError for a refusal, NoAnswerError when there is no answer."""
 
-    async def text(self, chat: ChatId, text: str, *, markup: bool, silent: bool) -> Taken:
-        """One message."""
+    async def text(self, chat: ChatId, text: str, *, markup: bool, silent: bool, answers: str = "") -> Taken:
+        """One message. `answers`: the id of the one that it is shown as an answer to."""
         ...
 
     async def media(
@@ -63,8 +70,22 @@ class Requests(Protocol):
         *,
         as_files: bool,
         silent: bool,
+        answers: str = "",
     ) -> Taken:
         """One file, or several as a group. `contents`: of each file its bytes, or Telegram's id of it."""
+        ...
+
+    async def edit(
+        self,
+        chat: ChatId,
+        message: str,
+        text: str,
+        *,
+        markup: bool,
+        captioned: bool,
+        picture: tuple[Picture, bytes | str] | None = None,
+    ) -> Taken:
+        """Change a message: its text, its caption (`captioned`), or its picture together with that."""
         ...
 
 
@@ -103,21 +124,6 @@ class _Flight:
     left: float | None = None
 
 
-@dataclass
-class _Form:
-    """The form in which a piece goes to a chat. What was refused is changed in it, each thing once."""
-
-    chat: ChatId
-    silent: bool
-    marks: list[str]
-    markup: bool = True
-    as_files: bool = False
-    by_id: bool = False
-    never_by_id: bool = False
-    astray: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
 class TelegramSender:
     """Sends the pieces of one delivery. Belongs to one event loop."""
 
@@ -152,6 +158,8 @@ class TelegramSender:
         self._order = asyncio.Lock()
         self._connections = asyncio.Semaphore(AT_ONCE)
         self._token_refused: Sent | None = None
+        # What stands above a card, which is to stay there when its picture comes.
+        self._marks: dict[tuple[object, ...], list[str]] = {}
 
     @asynccontextmanager
     async def turn(self, recipient: Recipient, piece: Piece) -> AsyncIterator[None]:
@@ -252,7 +260,11 @@ class TelegramSender:
             return Sent(Outcome.REFUSED, f"{error}.")
         words = Language(recipient.language)
         marks = [words.say("Sent again: it is not known whether this arrived before.")] if repeat else []
-        form = _Form(chat, silent, marks, markup=piece.digest not in self._without_markup)
+        form = Form(chat, silent, marks, markup=piece.digest not in self._without_markup)
+        if piece.living:
+            known = self._marks.setdefault((*recipient.key, piece.living), [])
+            if done := settled(piece, form, known, repeat=repeat):
+                return done
         flight = self._flights.get(recipient.key)
         if flight and (pause := flight.at - self._clock()) > _NOTHING:
             await self._sleep(pause)
@@ -277,19 +289,40 @@ class TelegramSender:
         if (late := now - flight.at - quickest) > _LATE:
             await self._put_off(flight, late)
 
-    async def _try(self, recipient: Recipient, piece: Piece, form: _Form, words: Language) -> Sent:
+    async def _try(self, recipient: Recipient, piece: Piece, form: Form, words: Language) -> Sent:
         part = piece.body
         while True:
             try:
-                taken = await (self._text(part, form) if isinstance(part, TextPart) else self._media(piece, form))
+                taken = await self._request(piece, form)
             except NoAnswerError as error:
                 return error.sent
             except AnswerError as error:
                 answer = error.answer
             else:
                 return Sent(Outcome.SENT, " ".join(form.notes), taken.references, taken.files, astray=form.astray)
+            if form.edits and answer.changes_nothing:
+                return Sent(Outcome.SENT, " ".join(form.notes), (form.edits,))
             if not self._changed(piece, form, answer, words):
-                return await self._judged(recipient, answer)
+                sent = await self._judged(recipient, answer)
+                return without_picture(sent) if isinstance(part, PicturePart) else sent
+
+    async def _request(self, piece: Piece, form: Form) -> Taken:
+        part = piece.body
+        if not form.edits:
+            return await (self._text(part, form) if isinstance(part, TextPart) else self._media(piece, form))
+        text = shown(part, form)
+        if isinstance(part, TextPart):
+            return await self._requests.edit(form.chat, form.edits, text, markup=form.markup, captioned=form.captioned)
+        upload = self._upload(piece)
+        ids = None if form.never_by_id else upload.file_ids
+        form.by_id, (file,) = ids is not None, part.files
+        picture = (file, ids[0] if ids else file.content)
+        taken = await self._requests.edit(
+            form.chat, form.edits, text, markup=form.markup, captioned=True, picture=picture
+        )
+        if not form.by_id and taken.files:
+            upload.file_ids = taken.files
+        return taken
 
     async def _judged(self, recipient: Recipient, answer: Answer) -> Sent:
         sent = judge(answer, own_server=self._own_server)
@@ -299,10 +332,12 @@ class TelegramSender:
             await asyncio.to_thread(self._slots.hold, self._chat_bucket(recipient), sent.retry_after)
         return sent
 
-    def _changed(self, piece: Piece, form: _Form, answer: Answer, words: Language) -> bool:
+    def _changed(self, piece: Piece, form: Form, answer: Answer, words: Language) -> bool:
         """Whether what was refused has another form worth trying, which the next request then takes."""
         if answer.code != 400 or answer.new_chat is not None or answer.chat_is_unknown:
             return False
+        if form.edits:
+            return another_form(piece, form, answer)
         if answer.topic_is_gone:
             if form.chat.topic is None:
                 return False
@@ -326,7 +361,7 @@ class TelegramSender:
             return True
         return False
 
-    def _without(self, piece: Piece, form: _Form, answer: Answer) -> bool:
+    def _without(self, piece: Piece, form: Form, answer: Answer) -> bool:
         if not form.markup:
             return False
         form.markup = False
@@ -336,20 +371,19 @@ class TelegramSender:
         form.notes.append(f"Telegram did not take it with markup ({answer.description}), so it went without.")
         return True
 
-    async def _text(self, part: TextPart, form: _Form) -> Taken:
-        if form.markup:
-            lines = [f"<i>{html.escape(mark, quote=False)}</i>" for mark in form.marks]
-            text = "\n".join([*lines, ""]) + part.chunk.html
-        else:
-            text = "\n".join([*form.marks, ""]) + part.chunk.plain
-        return await self._requests.text(form.chat, text, markup=form.markup, silent=form.silent)
+    async def _text(self, part: TextPart, form: Form) -> Taken:
+        return await self._requests.text(
+            form.chat, shown(part, form), markup=form.markup, silent=form.silent, answers=form.answers
+        )
 
-    async def _media(self, piece: Piece, form: _Form) -> Taken:
+    async def _media(self, piece: Piece, form: Form) -> Taken:
         part, upload = piece.body, self._upload(piece)
         ids = None if form.never_by_id else upload.file_ids
         form.by_id, form.as_files = ids is not None, upload.as_files
         contents = ids or [file.content for file in part.files]
-        taken = await self._requests.media(form.chat, part.files, contents, as_files=form.as_files, silent=form.silent)
+        taken = await self._requests.media(
+            form.chat, part.files, contents, as_files=form.as_files, silent=form.silent, answers=form.answers
+        )
         if form.as_files and not part.as_files:
             form.notes.append("Telegram did not take it as a picture, so it went as a file.")
         if not form.by_id and form.as_files == upload.as_files and taken.files:
