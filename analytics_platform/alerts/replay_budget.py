@@ -81,8 +81,9 @@ def solve(
 
 
 def with_solved(watch: Watch, solved: Sequence[Solved]) -> Watch:
-    """The rules with the sensitivities found."""
-    rules = {one.metric: replace(watch.rule(one.metric), sensitivity=one.sensitivity) for one in solved}
+    """The rules with the sensitivities found; a metric that cannot keep the budget stays as it is."""
+    kept = (one for one in solved if one.kept)
+    rules = {one.metric: replace(watch.rule(one.metric), sensitivity=one.sensitivity) for one in kept}
     return replace(watch, metrics={**watch.metrics, **rules})
 
 

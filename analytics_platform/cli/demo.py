@@ -13,6 +13,7 @@ from analytics_platform.cli.console import JobError, out, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin, run_days
 from analytics_platform.cli.events import load_events, write_events
 from analytics_platform.cli.reports import deliver_report
+from analytics_platform.cli.scoreboard import show_scoreboard
 from analytics_platform.cli.slices import check_days
 from analytics_platform.metrics.dimensions import TOTAL
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
@@ -30,7 +31,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.", min=0)] = 1,
     home: HomeOption = None,
 ) -> None:
-    """Generate events, load them, compute every day, build yesterday's reports and deliver them to a folder.
+    """Generate events, load them, compute every day, deliver yesterday's reports to a folder, and say which of the
+    planted incidents alerts would have told.
 
     Example: `analytics-platform demo --days 60 --home /tmp/demo`
     """
@@ -58,6 +60,7 @@ def demo(
     shown = [r for name in _SHORT for r in rows if r["dimension"] == name]
     out.print()
     show_table([{n: r[n] for n in _SHOWN} for r in shown], title=f"metrics/daily_slices, {last} (of {len(rows)} rows)")
+    show_scoreboard(context, first, last)
     where = "" if home is None else f" --home {context.home.path}"
     out.print(f"\nall slices  analytics-platform slices --from {last} --to {last}{where}", markup=False)
     campaign = _day_of("campaign", events / "truth.csv")

@@ -17,6 +17,7 @@ def test_from_nothing_to_a_delivered_report_and_again(run: Run, tmp_path: Path) 
     assert first.code == 0, first.err
     assert "1. DAU = " in first.out
     assert "metrics/daily_slices, " in first.out
+    assert "no alerts are judged: they learn from 14 days, and there are 9\n" in first.out
     for line in first.out.splitlines():
         if line.startswith(("chart ", "pdf ", "sent to ")):
             assert Path(line.split(maxsplit=2 if line.startswith("sent") else 1)[-1]).exists()
