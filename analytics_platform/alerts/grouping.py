@@ -15,6 +15,8 @@ from datetime import datetime
 from analytics_platform.alerts.findings import Direction, Finding, Reading, Severity, What
 from analytics_platform.alerts.incident import Incident, Kind, Member, Policy, Status, buckets, rank
 
+_HALF = 0.5
+
 
 def home(finding: Finding, incidents: Iterable[Incident], policy: Policy) -> Incident | None:
     """The incident the finding belongs to; None when it is the first of a new one.
@@ -110,7 +112,8 @@ def joined(member: Member | None, finding: Finding) -> Member:
 def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
     """The member after a bucket that is no finding of it. `lasting`: its incident is open, so what is missing counts.
 
-    Of what is not known nothing follows. What is beyond the band on the other side is over all the same.
+    Of what is not known nothing follows. What is beyond the band on the other side is over all the same. What is within
+    it is not yet, while it is half as far away as at the worst: a band holds what may happen once, not what goes on.
     """
     if reading.value is None or reading.expected is None:
         return member
@@ -118,10 +121,19 @@ def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
     other_side = delta > 0 if member.direction is Direction.DOWN else delta < 0
     other_side = other_side and member.newest is not What.FREEZE
     after = replace(member, at=reading.bucket, score=0.0, value=reading.value, expected=reading.expected)
-    if reading.usual or other_side:
+    if other_side or (reading.usual and not _still_away(member, reading.value, reading.expected)):
         return replace(after, calm=member.calm + 1, usual_since=member.usual_since or reading.bucket)
     loss = delta * (1.0 if member.base is None else member.base) if lasting else 0.0
     return replace(after, calm=0, usual_since=None, loss=member.loss + loss)
+
+
+def _still_away(member: Member, value: float, expected: float) -> bool:
+    """Whether it is half as far from what is expected as in its worst bucket, relatively, on the same side."""
+    if member.newest is What.FREEZE or not (expected > 0 and member.worst_expected > 0):
+        return False
+    worst = member.worst_value / member.worst_expected - 1.0
+    now = value / expected - 1.0
+    return worst * now > 0 and abs(now) >= _HALF * abs(worst)
 
 
 def rebounded(member: Member, finding: Finding) -> Member:

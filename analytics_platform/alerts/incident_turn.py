@@ -251,9 +251,14 @@ class Turn:
     # ------------------------------------------------------------------------------------------------------- questions
 
     def _confirmed(self, incident: Incident) -> Incident | None:
-        """The incident when what was found confirms it; what was found counts in any case."""
+        """The incident when what was found confirms it; what was found counts in any case.
+
+        An onset is a finding of one bucket by its nature: weak signs are confirmed by what stays away, too.
+        """
         found = self._found.get(incident.key, [])
-        if not found:
+        heard_of = incident.status is Status.PENDING and incident.key in self._heard
+        stays = heard_of and any(m.at == self._bucket and not m.score and not m.calm for m in incident.members)
+        if not (found or stays):
             return None
         incident = replace(incident, hits=incident.hits + 1)
         self._now[incident.key] = incident

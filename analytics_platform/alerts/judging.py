@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from analytics_platform.alerts.findings import Direction, Finding, Reading, Severity, What
-from analytics_platform.alerts.watch import Watch
+from analytics_platform.alerts.watch import RATIO_BASE, Watch
 from analytics_platform.detectors.base import Block, Bools, Floats, Sign, Verdicts
 from analytics_platform.metrics.series import SeriesKey
 
@@ -38,7 +38,7 @@ def alarms(verdicts: Verdicts, block: Block, keys: Sequence[SeriesKey], watch: W
         found = score >= 1.0
         # Nothing expected and something there is an endless change; a number of either sort is not.
         found &= ~(change < _column([rule.min_change for rule in rules]))
-        size = np.where(block.ratio[:, None], block.base, np.fmax(block.values, verdicts.expected))
+        size = np.where(block.ratio[:, None], block.base / RATIO_BASE, np.fmax(block.values, verdicts.expected))
         found &= ~(size < _column([rule.min_base for rule in rules]))
         up = _column([rule.direction is not Direction.DOWN for rule in rules]).astype(bool)
         down = _column([rule.direction is not Direction.UP for rule in rules]).astype(bool)

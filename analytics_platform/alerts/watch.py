@@ -18,6 +18,8 @@ from analytics_platform.metrics.series import SeriesKey
 SENSITIVITY = (0.1, 10.0)
 # A slice is one of many: looked at with the eye for the total, some slice is always out of its band.
 SLICE_SENSITIVITY = 0.7
+# A ratio of a few events strays by itself: of 200 views at 20 %, by a seventh.
+RATIO_BASE = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Rule:
 
     `sensitivity`: 1 alerts where the detector does by itself, 2 at half the deviation, 0.5 at twice. `direction`: None
     for both. `min_change`: changes against expectation that are smaller shares than this are ignored. `min_base`: with
-    fewer expected events, users, or (of a ratio) a smaller denominator in a bucket, nothing is said. `quiet`: local
+    fewer events or users in a bucket, expected and there, nothing is said; a ratio needs ten times as many in its
+    denominator. `quiet`: local
     hours in which only what is critical is told at once; the rest waits until they are over. `slices`: whether slices
     are judged, too.
     """
@@ -35,7 +38,7 @@ class Rule:
     sensitivity: float = 1.0
     direction: Direction | None = None
     min_change: float = 0.1
-    min_base: float = 10.0
+    min_base: float = 20.0
     quiet: tuple[time, time] | None = None
     slices: bool = True
 

@@ -251,7 +251,7 @@ def chosen(office: Office, topic: str, period: str, recipient: str = "", part: s
         parts = [p for p in parts if recipient == (f"{p.address}/{p.thread}" if p.thread else p.address)]
     if part:
         return [p for p in parts if p.part == part]
-    left = [p for p in parts if p.state not in (State.SENT, State.SENDING)]
+    left = [p for p in parts if p.state not in (State.SENT, State.SENDING) and not p.superseded]
     return left if recipient else [p for p in left if not p.error.startswith(PAUSED)]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from analytics_platform.alerts.baseline import accepted_at, excluded_spans
 from analytics_platform.alerts.feedback import Judgement, sensitivities
 from analytics_platform.alerts.incident import Incident, Policy, Status
-from analytics_platform.alerts.occasions import Occasion, slack
+from analytics_platform.alerts.occasions import Occasion
 from analytics_platform.alerts.watch import Watch
 from analytics_platform.defs import series_reading
 from analytics_platform.defs.resources import Ledgers
@@ -222,6 +222,7 @@ def _together(before: "Verdicts | None", after: "Verdicts") -> "Verdicts":
 
 
 def _next(kept: _Followed, block: "Block", occasions: Sequence[Occasion], end: datetime) -> "Verdicts":
+    from analytics_platform.alerts.history import widened
     from analytics_platform.detectors.base import Verdicts
 
     found = Verdicts.unknown(block.series, block.buckets)
@@ -230,23 +231,7 @@ def _next(kept: _Followed, block: "Block", occasions: Sequence[Occasion], end: d
         for name in PARTS:
             getattr(found, name)[rows] = getattr(part, name)
     kept.until = end
-    # An occasion of some metrics alone; those of all are in the block.
-    for one in occasions:
-        if one.services or one.metrics:
-            _widen(found, block, kept.keys, one)
-    return found
-
-
-def _widen(found: "Verdicts", block: "Block", keys: Sequence[SeriesKey], one: Occasion) -> None:
-    from analytics_platform.alerts.history import between
-
-    touched = between(block.times, one.starts, one.ends)
-    for i, key in enumerate(keys):
-        if one.covers(key):
-            room = slack([one], one.starts, key)
-            found.score[i, touched] /= room
-            for edge in (found.low, found.high):
-                edge[i, touched] = found.expected[i, touched] + (edge[i, touched] - found.expected[i, touched]) * room
+    return widened(found, block, kept.keys, occasions)
 
 
 def _own(grid: "Grid", source: str, begin: datetime, end: datetime) -> "Grid":

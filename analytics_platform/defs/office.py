@@ -19,6 +19,7 @@ from analytics_platform.defs.claims import gone, now
 from analytics_platform.defs.resources import Ledgers, mail_server
 from analytics_platform.delivery import Delivered, Post, name
 from analytics_platform.dispatch import ASTRAY, Tools
+from analytics_platform.messages import original, revision
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Home, Settings
 from analytics_platform.state.parts import State
@@ -235,6 +236,12 @@ def note(ledgers: Ledgers, topic: str, period: str, delivered: Delivered, moment
     if topic == PROBLEMS:  # whoever cannot be told is a problem of its own
         return
     subject = subject_of_delivery(topic, period)
+    if original(period) != period:  # what an earlier revision said nobody waits for any more
+        earlier = subject_of_delivery(topic, original(period))
+        for problem in ledgers.problems.open():
+            older = original(problem.subject) == earlier and revision(problem.subject) < revision(period)
+            if older:
+                ledgers.problems.resolve(problem.subject, moment, "a newer revision takes its place")
     going_on = [part for part in delivered.trouble if part.unfinished]
     if len(going_on) < len(delivered.trouble):
         ledgers.problems.resolve(subject, moment, "given up", kind="sending")

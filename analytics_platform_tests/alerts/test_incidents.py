@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from analytics_platform.alerts.findings import Severity
+from analytics_platform.alerts.findings import Reading, Severity
 from analytics_platform.alerts.incident import HOUR, Kind, Mute, Policy, Reason, Status, key_of
 from analytics_platform.alerts.incidents import advance, late, of_interest
 from analytics_platform.metrics.series import BUCKET, SeriesKey
@@ -289,3 +289,30 @@ def test_one_source_that_is_late_says_nothing_of_another() -> None:
     assert [one.source for one in both.incidents] == ["message_actions"]
     with pytest.raises(ValueError, match="lateness of feed_actions has no time zone"):
         late([], "feed_actions", at(0).replace(tzinfo=None), at(1))
+
+
+# --------------------------------------------------------------------------------------------------------- what lasts
+
+
+def test_a_weak_onset_is_confirmed_by_what_stays_away_within_the_band() -> None:
+    # An onset is a finding once; the band is wide enough for what happens once, not for what goes on.
+    gone, first = at(1), finding(LIKES, 0, "d", score=1.1)
+    step = advance([], at(0), [first], [])
+    away = first.value + 0.2 * (first.expected - first.value)
+    stays = Reading(LIKES, gone, away, first.expected, usual=True)
+    confirmed = advance(step.living, gone, [], [stays])
+    assert [e.reason for e in confirmed.events] == [Reason.OPENED]
+    back = Reading(LIKES, gone, first.expected, first.expected, usual=True)
+    assert advance(step.living, gone, [], [back]).events == ()
+
+
+def test_what_is_half_as_bad_as_at_the_worst_has_not_recovered() -> None:
+    first = finding(LIKES, 0, "d", score=9.0)
+    living = advance([], at(0), [first], []).living
+    for k in range(1, 8):
+        away = first.value + 0.4 * (first.expected - first.value)
+        living = advance(living, at(k), [], [Reading(LIKES, at(k), away, first.expected, usual=True)]).living
+    assert living[0].status is Status.OPEN
+    for k in range(8, 11):
+        living = advance(living, at(k), [], [reading(LIKES, k)]).living
+    assert (living[0].status, living[0].recovered_at) == (Status.RECOVERED, at(8))

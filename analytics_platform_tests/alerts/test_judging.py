@@ -56,7 +56,7 @@ def test_small_changes_and_small_numbers_are_ignored() -> None:
 
 def test_a_ratio_is_judged_by_its_denominator() -> None:
     said = verdicts([[3.0, 3.0]], 0.2, 0.01)
-    seen = block([[0.1, 0.1]], base=[[5.0, 500.0]])
+    seen = block([[0.1, 0.1]], base=[[190.0, 500.0]])
     assert alarms(said, seen, [CTR], Watch()).tolist() == [[False, True]]
     [first, second] = judge(said, seen, [CTR], Watch())
     assert not first.findings
