@@ -20,6 +20,7 @@ LONGEST = timedelta(minutes=120)
 ENOUGH_ROWS = 0.995
 ENOUGH_BUCKETS = 0.95
 _KEPT = timedelta(days=7)
+_LIVE_SECONDS = 3600
 # An outage can be told from data that is late where so many events would usually have come.
 TELLING = 50
 
@@ -34,6 +35,14 @@ class Arrivals:
 
     watched: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     settled: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Whether events were seen within an hour of happening in the last week. A source that is loaded once a day is
+        not late all day long."""
+        return bool(self.settled) or any(
+            rows and after <= _LIVE_SECONDS for seen in self.watched.values() for after, rows in seen
+        )
 
     def as_json(self) -> dict[str, Any]:
         """For a JSON column."""

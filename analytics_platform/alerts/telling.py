@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from analytics_platform.alerts import telling_words as words
+from analytics_platform.alerts.findings import What
 from analytics_platform.alerts.incident import Reason, Status
 from analytics_platform.alerts.telling_views import (
     IncidentView,
@@ -188,6 +189,7 @@ def _member(member: Member, language: Language) -> dict[str, object]:
         "now": written(member.now),
         "expected": written(member.expected),
         "band": {"low": written(low), "high": written(high)} if low is not None and high is not None else None,
+        "lasting": _lasting(member, low, high),
         "changes": {
             "change": words.size(member.change, language),
             "previous": words.size(change(member.now, member.previous), language),
@@ -204,6 +206,16 @@ def _member(member: Member, language: Language) -> dict[str, object]:
         },
         "lost": None if lost is None or not round(lost) else _amount(lost, member, language),
     }
+
+
+def _lasting(member: Member, low: float | None, high: float | None) -> str:
+    """`low` or `high`, where each bucket by itself could be usual and only that it lasts is not."""
+    now, expected = known(member.now), known(member.expected)
+    if member.usual or member.what not in (What.LEVEL, What.SLIDE):
+        return ""
+    if now is None or expected is None or low is None or high is None or not low <= now <= high:
+        return ""
+    return "low" if now < expected else "high"
 
 
 def _late(view: LateView, language: Language, zone: ZoneInfo) -> Text:

@@ -8,7 +8,7 @@ killed before has judged nothing, one that comes second writes nothing. What is 
 28 days) only saves time; begun anew, it is read from the table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -102,7 +102,7 @@ def look(tower: Tower, moment: datetime) -> Looked:
     desk = _Desk(tower, rules, moment, keeping, spans, cursors, list(living), found)
     desk.store(judged)
     if not found.behind:
-        desk.tell_lateness(standings, seen.newest, slow)
+        desk.tell_lateness(standings, seen.newest, slow, {source for source, one in arrivals.items() if one.live})
         closing = [bucket_of(moment - wait) + BUCKET + wait for wait in slow.values()]
         found.next_at = min([*closing, *([moment + _AGAIN] if found.held else [])], default=moment + BUCKET)
     return found
@@ -224,15 +224,17 @@ class _Desk:
         standings: Mapping[str, Standing],
         newest: Mapping[str, datetime | None],
         slow: Mapping[str, timedelta],
+        live: Collection[str],
     ) -> None:
-        """Data that does not come is told as such; that it has come, too."""
+        """Data that does not come is told as such; that it has come, too. `live`: sources whose events come at once."""
         living = [one for one in self.living if one.kind is Kind.LATE_DATA]
         policy = self.rules.policy
         for source, standing in standings.items():
             since, known = standing.late_since, [one for one in living if one.source == source]
             if since is not None:
                 self.found.held[source] = since
-                if not known and self.moment - since < slow[source] + BUCKET + _PATIENCE:
+                soon = self.moment - since < slow[source] + BUCKET + _PATIENCE
+                if not known and (soon or source not in live):
                     continue
                 services = tuple(name for name, table in TABLES.items() if table.name == source)
                 step = late(known, source, since, self.moment, policy=policy, services=services)

@@ -205,6 +205,15 @@ def test_a_silent_source_is_late_data_and_no_fall_until_it_speaks_again(watched:
     assert late.status is not Status.OPEN
 
 
+def test_a_source_that_is_loaded_once_a_day_is_not_late_all_day(watched: Make) -> None:
+    home = watched()
+    ended = datetime(2026, 3, 18, 0, 0, tzinfo=UTC)  # after the last event
+    for hours in (8, 9, 10):
+        looked = home.look(ended + timedelta(hours=hours) + SOON)
+        assert set(looked.held) == {FEED_ACTIONS.name}
+    assert home.incidents == []
+
+
 def test_quarters_of_an_hour_missed_for_too_long_are_passed_over_and_the_owner_hears_of_it(watched: Make) -> None:
     home = watched(alert_catch_up_hours=2)
     home.look(SPIKE - timedelta(hours=2) + SOON)
