@@ -26,11 +26,11 @@ class Past:
     """Columns of `m` series, oldest first; `kept` of them are in use, older ones are let go.
 
     values, base, learn: as given. fit: values a baseline may be made of. fortnight, recent, weekday, weeks: what is
-    usual, four ways (`usual_values`). away: value - fortnight. level: how far the value is from the nearest of the first
-    three. jump: by how much `away` changed; weekly: the same against `weeks`. hour, short: means of `level` over one hour
-    and two; long: its median over half a day. shape: what was usual without an accepted level. same: for how many
-    buckets the value has been the very same. nothing: the sum of what was expected in the zeros that last until here.
-    accepted [m]: column of the newest accepted level, -1 if there is none.
+    usual, four ways (`usual_values`). away: value - fortnight. level: how far the value is from the nearest of the
+    first three. jump: by how much `away` changed; weekly: the same against `weeks`. hour, short: means of `level` over
+    one hour and two; long: its median over half a day. shape: what was usual without an accepted level. same: for how
+    many buckets the value has been the very same. nothing: the sum of what was expected in the zeros that last until
+    here. accepted [m]: column of the newest accepted level, -1 if there is none.
     """
 
     def __init__(self, block: Block, capacity: int) -> None:
@@ -85,9 +85,9 @@ class Past:
 
     def _derive(self, a: int, b: int) -> None:
         cut = slice(a, b)
-        views = usual_values(self.fit[:, :b], self.ratio, self.times[:b], self.offset[:b], a, b)
+        views = usual_values(self.fit[:, :b], self.ratio, self.times[:b], self.offset[:b], a=a, b=b)
         self.fortnight[:, cut], self.recent[:, cut], self.weekday[:, cut], self.weeks[:, cut] = views
-        self.shape[:, cut] = np.where(np.isfinite(views[3]), views[3], views[0])
+        self.shape[:, cut] = np.where(np.isfinite(views[2]), views[2], views[0])
         for row in np.flatnonzero((self.accepted >= 0) & (self.accepted > a - 22 * PER_DAY)):
             self._rescale(int(row), a, b)
         values = self.values[:, cut]
@@ -118,18 +118,17 @@ class Past:
         ratio, times, offset = self.ratio[pick], self.times[:b], self.offset[:b]
         old = self.fit[pick, :b].copy()
         old[:, since:] = np.nan
-        fortnight, _, _, weeks = usual_values(old, ratio, times, offset, a, b)
-        self.shape[pick, a:b] = np.where(np.isfinite(weeks), weeks, fortnight)
+        fortnight, _, weekday, _ = usual_values(old, ratio, times, offset, a=a, b=b)
+        self.shape[pick, a:b] = np.where(np.isfinite(weekday), weekday, fortnight)
+        heights = np.empty(b - a)
         for column in range(a, b):
             window = slice(max(since, column - PER_DAY), max(column, since + 1))
             with np.errstate(divide="ignore", invalid="ignore"):
                 shares = self.fit[row, window] / self.shape[row, window]
-            height = median(np.where(np.isfinite(shares), shares, np.nan)[None, :], 1)[0]
-            brought = np.where(np.arange(b) < since, old * height, self.fit[pick, :b])
-            views = usual_values(brought, ratio, times, offset, column, column + 1)[:, 0, 0]
-            grids = (self.fortnight, self.recent, self.weekday, self.weeks)
-            for grid, usual in zip(grids, views, strict=True):
-                grid[row, column] = usual
+            heights[column - a] = median(np.where(np.isfinite(shares), shares, np.nan)[None, :], 1)[0]
+        fit = self.fit[pick, :b]
+        views = usual_values(fit, ratio, times, offset, a=a, b=b, brought=(since, heights))[:, 0]
+        self.fortnight[row, a:b], self.recent[row, a:b], self.weekday[row, a:b], self.weeks[row, a:b] = views
 
     def _runs(self, column: int) -> None:
         """How long the value has been the same, and what was expected in the zeros that last."""

@@ -29,7 +29,7 @@ def gathered(values: Floats, columns: Ints) -> Floats:
     return taken
 
 
-def columns_around(times: Ints, offset: Ints, a: int, b: int, days: tuple[int, ...], wing: int) -> Ints:
+def columns_around(times: Ints, offset: Ints, a: int, b: int, *, days: tuple[int, ...], wing: int) -> Ints:
     """[b - a, len(days) * (2 * wing + 1)]: columns of the same local time, and `wing` buckets around it."""
     found = []
     for day in days:
@@ -47,6 +47,8 @@ def ordered(values: Floats) -> tuple[Floats, NDArray[np.intp]]:
 
 def quantile(sorted_values: Floats, known: NDArray[np.intp], q: float) -> Floats:
     """The q-quantile along the last axis, linear between neighbours; NaN where nothing is known."""
+    if not sorted_values.shape[-1]:
+        return np.full(known.shape, np.nan)
     last = np.maximum(known - 1, 0)
     place = q * last
     below = np.floor(place).astype(np.intp)
@@ -62,19 +64,35 @@ def median(values: Floats, needed: int) -> Floats:
     return np.where(known >= needed, quantile(inorder, known, 0.5), np.nan)
 
 
-def usual_values(fit: Floats, ratio: Bools, times: Ints, offset: Ints, a: int, b: int) -> Floats:
+def usual_values(
+    fit: Floats,
+    ratio: Bools,
+    times: Ints,
+    offset: Ints,
+    *,
+    a: int,
+    b: int,
+    brought: tuple[int, Floats] | None = None,
+) -> Floats:
     """[4, m, b - a]: views of what is usual in the columns a..b; NaN where too little is known.
 
-    0: the same time of day over a fortnight (42 values). 1: that of the last three days (5 values each) which is nearest
-    to it: a level that has stayed for three days is usual. 2: the same weekday of two weeks (10 values). 3: of three.
+    0: the same time of day over a fortnight (42 values). 1: that of the last three days (5 values each) which is
+    nearest to it: a level that has stayed for three days is usual. 2: that of the same weekday of the last two weeks (5
+    values each) which is nearest to it. 3: the same weekday of three weeks (15 values). brought: a column, and by what
+    [b - a] the values before it are multiplied.
     """
 
     def view(days: tuple[int, ...], wing: int, needed: int) -> Floats:
-        return middle(gathered(fit, columns_around(times, offset, a, b, days, wing)), ratio, needed)
+        columns = columns_around(times, offset, a, b, days=days, wing=wing)
+        values = gathered(fit, columns)
+        if brought is not None:
+            values *= np.where(columns < brought[0], brought[1][:, None], 1.0)
+        return middle(values, ratio, needed)
 
     fortnight = view(tuple(range(1, FORTNIGHT + 1)), 1, 3 * DAYS_NEEDED - 2)
     recent = fortnight + nearest([view((day,), 2, 3) - fortnight for day in (1, 2, 3)])
-    return np.stack([fortnight, recent, view((7, 14), 2, 4), view((7, 14, 21), 2, 4)])
+    weekday = fortnight + nearest([view((day,), 2, 3) - fortnight for day in (7, 14)])
+    return np.stack([fortnight, recent, weekday, view((7, 14, 21), 2, 4)])
 
 
 def nearest(off: list[Floats]) -> Floats:

@@ -1,0 +1,1 @@
+"""The detectors on published series and on planted incidents. See README.md."""
