@@ -59,16 +59,18 @@ def judge(
     """What each judged bucket has come to, oldest first.
 
     `block`: the judged columns alone. `of_interest`: series that get a reading in every bucket in which they are no
-    finding, so that whoever waits for their recovery sees it; series found in these buckets get one from then on.
+    finding, so that whoever waits for their recovery sees it; series found in these buckets get one from then on. Their
+    way back into the band is a jump, too, and no finding.
     """
     found = alarms(verdicts, block, keys, watch)
     look = _Look(verdicts, block, keys, watch)
     wanted = set(of_interest)
     judged: list[Judged] = []
     for k in range(block.buckets):
-        findings = tuple(look.finding(i, k) for i in np.flatnonzero(found[:, k]).tolist())
+        unusual = [i for i in np.flatnonzero(found[:, k]).tolist() if not (keys[i] in wanted and look.returns(i, k))]
+        findings = tuple(look.finding(i, k) for i in unusual)
         wanted.update(one.series for one in findings)
-        rest = [i for i, key in enumerate(keys) if key in wanted and not found[i, k]] if wanted else []
+        rest = [i for i, key in enumerate(keys) if key in wanted and i not in unusual] if wanted else []
         judged.append(Judged(look.bucket(k), findings, tuple(look.reading(i, k) for i in rest)))
     return judged
 
@@ -108,6 +110,12 @@ class _Look:
             high=high,
             base=base if np.isfinite(base) else None,
         )
+
+    def returns(self, i: int, k: int) -> bool:
+        """Whether it jumped, and to where it is usual."""
+        low, high = self._band(i, k)
+        jumped = int(self.verdicts.sign[i, k]) == Sign.JUMP
+        return jumped and low <= float(self.block.values[i, k]) <= high
 
     def reading(self, i: int, k: int) -> Reading:
         value, expected = float(self.block.values[i, k]), float(self.verdicts.expected[i, k])

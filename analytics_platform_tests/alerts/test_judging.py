@@ -102,3 +102,12 @@ def test_slices_that_are_not_watched_are_not_judged() -> None:
     said = verdicts([[3.0], [3.0]], 100, 25)
     found = alarms(said, block([[20.0], [20.0]]), [LIKES, IOS], Watch(Rule(slices=False)))
     assert found.tolist() == [[True], [False]]
+
+
+def test_the_way_back_of_what_is_waited_for_is_no_finding() -> None:
+    seen, said = block([[40.0, 88.0, 30.0]]), verdicts([[3.0, 2.0, 3.0]], 100, 25)
+    fell, back, again = judge(said, seen, [LIKES], Watch())
+    assert [len(one.findings) for one in (fell, back, again)] == [1, 0, 1]
+    assert [r.usual for r in back.readings] == [True]
+    # Of a series that nobody waits for, such a jump is one.
+    assert judge(verdicts([[2.0]], 100, 25), seen.columns(1, 2), [LIKES], Watch())[0].findings
