@@ -32,12 +32,15 @@ def block_of(
     """The series as a block in the local time of `zone`. `excluded`: half-open spans that no baseline is made of.
 
     Of `occasions` those that concern everything give more room (the others: `widened`); what any covers is not learned
-    from.
+    from, but for those that are there to be shown alone (slack 1).
     """
     ratios = {metric.name for metric in metrics if isinstance(metric, Ratio)}
     learn = np.ones(grid.values.shape, dtype=bool)
     for i, key in enumerate(grid.keys):
-        for start, end in (*excluded.get(key, ()), *((one.starts, one.ends) for one in occasions if one.covers(key))):
+        for start, end in (
+            *excluded.get(key, ()),
+            *((one.starts, one.ends) for one in occasions if one.slack > 1 and one.covers(key)),
+        ):
             learn[i, between(grid.times, start, end)] = False
     room = np.ones(len(grid.times))
     for one in occasions:

@@ -306,17 +306,22 @@ def _mute(what: str, until: datetime, reason: str) -> "Mute":
     from analytics_platform.metrics.series import TABLES, watched
 
     found: dict[str, str] = {}
-    for word in what.replace("/", " ").split(" ", 2):
-        name, sign, value = word.partition("=")
-        if sign and name in {d.name for d in DIMENSIONS} and value:
-            found |= {"dimension": name, "value": value}
-        elif word in TABLES:
-            found["service"] = word
-        elif word in {m.name for m in watched()}:
-            found["metric"] = word
-        else:
-            known = ", ".join([*TABLES, *(m.name for m in watched())])
-            raise JobError(f"{word!r} is nothing that can be muted: an incident's number, {known}, or os=iOS")
+    known = {**dict.fromkeys(TABLES, "service"), **{m.name: "metric" for m in watched()}}
+    # A slice's value may hold anything, so it comes last.
+    head, _, slice_of = what.partition("=")
+    *words, dimension = head.replace("/", " ").split() if slice_of else [*what.replace("/", " ").split(), ""]
+    if slice_of and dimension in {d.name for d in DIMENSIONS}:
+        found |= {"dimension": dimension, "value": slice_of}
+    elif slice_of:
+        words.append(dimension)
+    for word in words:
+        if word not in known:
+            raise JobError(
+                f"{word!r} is nothing that can be muted: an incident's number, {', '.join(known)}, or os=iOS"
+            )
+        found[known[word]] = word
+    if not found:
+        raise JobError(f"{what!r} is nothing that can be muted: an incident's number, {', '.join(known)}, or os=iOS")
     return Mute(
         until.astimezone(UTC),
         service=found.get("service", ""),

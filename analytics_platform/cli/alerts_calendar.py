@@ -31,14 +31,17 @@ def add(
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(_KINDS)}.")] = "holiday",
     metric: Annotated[list[str] | None, typer.Option(help="Only these metrics; may be repeated.")] = None,
     slack: Annotated[
-        float, typer.Option(help="How many times larger a deviation may be meanwhile; 1: none.", min=1, max=100)
-    ] = 2.0,
+        float | None,
+        typer.Option(
+            help="How many times larger a deviation may be meanwhile. Default: 2; of a release 1.", min=1, max=100
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Enter a holiday, a release or something expected: alerts leave more room, and learn nothing from that time.
 
     A day named by `--to` belongs to it. A release is only shown beside incidents that begin near it, unless `--slack`
-    says more.
+    says more: right after one is when alerts are wanted most.
 
     Example: `analytics-platform alerts calendar add "New Year" --from 2026-12-31 --to 2027-01-02`
     """
@@ -59,9 +62,10 @@ def add(
     ends = (last or first).replace(tzinfo=zone)
     if last is None or not (last.hour or last.minute):
         ends = (ends.replace(hour=0, minute=0) + timedelta(days=1)).replace(tzinfo=zone)
+    room = slack or (1.0 if kind == OccasionKind.RELEASE else 2.0)
     try:
         occasion = Occasion(
-            name, OccasionKind(kind), starts, ends, metrics=tuple(metric or ()), slack=slack, created_by=whoever()
+            name, OccasionKind(kind), starts, ends, metrics=tuple(metric or ()), slack=room, created_by=whoever()
         )
     except ValueError as error:
         raise JobError(str(error)) from None

@@ -46,7 +46,7 @@ def check(
     moment = now() if at is None else at.replace(tzinfo=zone).astimezone(UTC)
     end = bucket_of(moment)
     day = (end - BUCKET).astimezone(zone).date()
-    history = lab(context, day - timedelta(days=_DAYS), day, until=end)
+    history = lab(context, day - timedelta(days=_DAYS), day, until=end, as_live=True)
     replayed = replay(history.block, history.keys, history.watch, history.first, policy=history.policy)
     show_table(_rows(replayed, share_names=_ratios(), everything=slices))
     out.print(f"\nthe quarter of an hour to {context.local(end)} {context.settings.timezone}", markup=False)

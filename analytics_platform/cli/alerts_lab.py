@@ -67,11 +67,13 @@ def lab(
     detector: str = "",
     *,
     until: datetime | None = None,
+    as_live: bool = False,
 ) -> Lab:
     """The series of the local days first..last and of the 28 before, computed where they are missing.
 
     `metrics`: these alone. `detector`: instead of those of the rules. `until`: only the buckets before (aware); the
-    last day may then be one that is not over. Raises JobError when there is no history.
+    last day may then be one that is not over. `as_live`: with all that verdicts and past incidents have changed, as the
+    tick judges now. Raises JobError when there is no history.
     """
     settings, zone = context.settings, context.settings.zone
     warehouse = context.warehouse()
@@ -80,7 +82,8 @@ def lab(
         title = "series of every 15 minutes"
         bars.begin(title)
         from analytics_platform.alerts.history import block_of
-        from analytics_platform.defs.followed import models_in_use
+        from analytics_platform.defs.claims import now
+        from analytics_platform.defs.followed import learned, models_in_use, rules_of
         from analytics_platform.defs.series import HISTORY_DAYS, Memory, Plan, backfill, refresh
         from analytics_platform.defs.series_reading import read
 
@@ -89,7 +92,8 @@ def lab(
         over = min(last, context.today - timedelta(days=1))
         backfill(warehouse, plan, begin, over, lambda done, count: bars.step(title, done, count))
         if over < last and until is not None:
-            refresh(warehouse, plan, until, {}, Memory(todo=[]))
+            # As of now, whatever moment is asked for: what is stored of today is never made less.
+            refresh(warehouse, plan, now(), {}, Memory(todo=[]))
         start, end = (day_start(day, zone).replace(tzinfo=UTC) for day in (begin, last + timedelta(days=1)))
         end = min(end, until) if until is not None else end
         grid = read(warehouse, start, end).since_first_event()
@@ -99,7 +103,11 @@ def lab(
     chosen = replace(grid, keys=tuple(grid.keys[i] for i in rows), values=grid.values[rows], base=grid.base[rows])
     ledgers = _state(context)
     entries = ledgers.calendar.entries(start, end) if ledgers else []
-    block = block_of(chosen, zone, occasions=entries)
+    if ledgers and as_live:
+        rules = rules_of(settings, ledgers, end)
+        block, watch = learned(chosen, plan, rules), rules.watch
+    else:
+        block = block_of(chosen, zone, occasions=entries)
     # Models judge again what the default found; who asks for a detector wants that one alone.
     models = models_in_use(ledgers) if ledgers and not detector else {}
     judged = int((day_start(first, zone).replace(tzinfo=UTC) - start) / BUCKET)

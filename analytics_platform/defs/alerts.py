@@ -9,11 +9,13 @@ then. A run is asked for when there is.
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from threading import Lock
 
 import dagster as dg
 
 from analytics_platform.alerts.incident import Incident, Kind, Status
+from analytics_platform.channels.base import ChannelError
 from analytics_platform.defs.claims import now
 from analytics_platform.defs.deliveries import UNFINISHED
 from analytics_platform.defs.instances import instance_of
@@ -34,6 +36,8 @@ _GROUP = "alerts"
 # Seldom more than what came in one look; the rest is told by the next run.
 _SHOWN = 10
 _PASSED_OVER = "passed over"
+_AFTER_FAILURE = timedelta(minutes=5)
+_REMEMBERED = timedelta(days=400)
 
 
 class LookError(Exception):
@@ -157,10 +161,35 @@ def said(looked: Looked) -> str:
     return "; ".join(parts) or "nothing new to judge"
 
 
+def wanted(office: Office, moment: datetime) -> bool:
+    """Whether there is something to tell."""
+    return bool(to_tell(office, moment) or week_to_tell(office, moment))
+
+
+def held_back(office: Office, instance: dg.DagsterInstance, moment: datetime) -> str:
+    """Why no run is asked for though there is something to tell; empty when one is."""
+    try:
+        office.recipients(ALERTS)
+    except ChannelError as error:
+        office.ledgers.problems.record(SUBJECT, "delivery", str(error), moment)
+        return str(error)
+    if instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
+        return "a run is telling"
+    failed = dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=moment - _AFTER_FAILURE)
+    return "the last telling failed; it is tried again in some minutes" if instance.get_runs(failed, limit=1) else ""
+
+
+def forget(office: Office, moment: datetime) -> None:
+    """Let go of what nobody will ask for any more."""
+    for ledger in (office.ledgers.incidents, office.ledgers.feedback, office.ledgers.mutes):
+        ledger.forget(moment - _REMEMBERED)
+
+
 def alerts_sensor(
     settings: Settings, office: Office, job: dg.JobDefinition, warehouse: Callable[[], Warehouse]
 ) -> dg.SensorDefinition:
     """Every minute a look whether a quarter of an hour has closed; it is judged in the tick itself."""
+    looking = Lock()
     towers: list[Tower] = []
     next_look: list[datetime] = []
 
@@ -174,21 +203,29 @@ def alerts_sensor(
     )
     def watch_metrics(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment, started = now(), time.process_time()
-        looked = Looked()
-        if not next_look or moment >= next_look[0]:
-            if not towers:
-                towers.append(Tower.of(warehouse(), settings, office.ledgers))
-            next_look.clear()  # an error is tried again at once
-            looked = tick(office, towers[0], moment)
-            next_look.extend([looked.next_at] if looked.next_at else [])
+        # Dagster gives up waiting for a tick after a minute; its look goes on all the same.
+        if not looking.acquire(blocking=False):
+            return dg.SensorResult(skip_reason="the last look still goes on")
+        try:
+            looked = Looked()
+            if not next_look or moment >= next_look[0]:
+                if not towers:
+                    towers.append(Tower.of(warehouse(), settings, office.ledgers))
+                next_look.clear()  # an error is tried again at once
+                looked = tick(office, towers[0], moment)
+                next_look.extend([looked.next_at] if looked.next_at else [])
+        finally:
+            looking.release()
         events = reported(office, looked, time.process_time() - started)
-        requests = []
-        waiting = to_tell(office, moment) or week_to_tell(office, moment)
-        if waiting and not instance_of(context).get_runs(dg.RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
-            requests = [dg.RunRequest(run_key=f"{JOB}@{moment.isoformat(timespec='seconds')}")]
-        if requests:
-            return dg.SensorResult(run_requests=requests, asset_events=events)
-        return dg.SensorResult(skip_reason=said(looked), asset_events=events)
+        if moment.minute == 0:
+            forget(office, moment)
+        why_not = "" if wanted(office, moment) else said(looked)
+        if not why_not:
+            why_not = held_back(office, instance_of(context), moment)
+        if why_not:
+            return dg.SensorResult(skip_reason=why_not, asset_events=events)
+        request = dg.RunRequest(run_key=f"{JOB}@{moment.isoformat(timespec='seconds')}")
+        return dg.SensorResult(run_requests=[request], asset_events=events)
 
     return watch_metrics
 

@@ -7,12 +7,12 @@ of a look (`defs/watching.py`), detectors themselves, Dagster.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from analytics_platform.alerts.baseline import accepted_at, excluded_spans
 from analytics_platform.alerts.feedback import Judgement, sensitivities
-from analytics_platform.alerts.incident import Incident, Policy, Status
+from analytics_platform.alerts.incident import Incident, Policy
 from analytics_platform.alerts.occasions import Occasion
 from analytics_platform.alerts.watch import Watch
 from analytics_platform.defs import series_reading
@@ -47,7 +47,7 @@ class Rules:
     @property
     def mark(self) -> object:
         """What baselines are made by, but for incidents that go on: those are kept out of them as they go."""
-        over = [one for one in self.past if not one.living]
+        over = [one for one in self.past if one.over]
         detectors = tuple(sorted((name, rule.detector) for name, rule in self.watch.metrics.items()))
         return (
             self.watch.default.detector,
@@ -145,12 +145,15 @@ class Followers:
         if grid.keys != kept.keys:
             grid = series_reading.read(self.warehouse, begin, end, kept.keys)
         block = block_of(grid, self.plan.zone, occasions=rules.occasions, metrics=self.plan.metrics)
-        unusual = {m.series for one in rules.past if one.status is Status.OPEN for m in one.members}
+        unusual = {m.series for one in rules.past if not one.over for m in one.members if m.calm == 0}
         for i, key in enumerate(kept.keys):
             if key in unusual:
                 block.learn[i] = False
+        # Not kept while it takes the columns: what breaks in between would have taken some of them already.
+        del self.kept[source]
         verdicts = _next(kept, block, rules.occasions, end)
         kept.recent = _together(kept.recent, verdicts)
+        self.kept[source] = kept
         return Judged(kept.keys, block, self._rescored(rules, kept, verdicts))
 
     def _rescored(self, rules: Rules, kept: _Followed, verdicts: "Verdicts") -> "Verdicts":
@@ -179,7 +182,6 @@ class Followers:
 
     def _built(self, rules: Rules, source: str, begin: datetime, mark: object) -> _Followed | None:
         """Detectors that have seen the history up to `begin`."""
-        from analytics_platform.alerts.history import block_of
         from analytics_platform.alerts.replay import by_detector
         from analytics_platform.detectors import detector
 
@@ -188,24 +190,32 @@ class Followers:
         grid = _own(series_reading.read(self.warehouse, first, last), source, first, last)
         if not grid.keys:
             return None
-        block = block_of(
-            grid.since_first_event(),
-            self.plan.zone,
-            excluded=excluded_spans(rules.past, rules.judgements),
-            occasions=rules.occasions,
-            metrics=self.plan.metrics,
-        )
-        places = {key: i for i, key in enumerate(grid.keys)}
-        for key, moments in accepted_at(rules.past, rules.judgements).items():
-            for column in ((one - begin + HISTORY) // BUCKET for one in moments):
-                if key in places and 0 <= column < block.buckets:
-                    block.accepted[places[key], column] = True
-        past = block.columns(0, block.buckets - 1)
+        past = learned(grid, self.plan, rules).columns(0, len(grid.times) - 1)
         groups = [
             (rows, detector(name, [grid.keys[i].metric for i in rows.tolist()]).follow(past.rows(rows)))
             for name, rows in by_detector(grid.keys, rules.watch).items()
         ]
         return _Followed(grid.keys, mark, begin, groups)
+
+
+def learned(grid: "Grid", plan: Plan, rules: Rules) -> "Block":
+    """History as detectors are to learn from it: without past incidents and marked days, with accepted levels."""
+    from analytics_platform.alerts.history import block_of
+
+    block = block_of(
+        grid.since_first_event(),
+        plan.zone,
+        excluded=excluded_spans(rules.past, rules.judgements),
+        occasions=rules.occasions,
+        metrics=plan.metrics,
+    )
+    places = {key: i for i, key in enumerate(grid.keys)}
+    begin = datetime.fromtimestamp(int(grid.times[0]), UTC) if len(grid.times) else None
+    for key, moments in accepted_at(rules.past, rules.judgements).items():
+        for column in ((one - begin) // BUCKET for one in moments if begin is not None):
+            if key in places and 0 <= column < block.buckets:
+                block.accepted[places[key], column] = True
+    return block
 
 
 def _together(before: "Verdicts | None", after: "Verdicts") -> "Verdicts":

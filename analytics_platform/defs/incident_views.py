@@ -19,7 +19,7 @@ from analytics_platform.alerts.incident import Incident, Kind, Member, Reason
 from analytics_platform.alerts.telling_views import IncidentView, LateView
 from analytics_platform.alerts.telling_views import Member as Shown
 from analytics_platform.defs import series_reading
-from analytics_platform.defs.followed import HISTORY, Rules
+from analytics_platform.defs.followed import HISTORY, Rules, learned
 from analytics_platform.defs.series import Plan
 from analytics_platform.language import Language
 from analytics_platform.metrics.catalog import Count, Ratio
@@ -69,8 +69,10 @@ class Scene:
 
     # ------------------------------------------------------------------------------------------------------ for people
 
-    def view(self, language: Language, explanation: Explanation | None) -> IncidentView | LateView:
-        """The incident as it is told in that language."""
+    def view(
+        self, language: Language, explanation: Explanation | None, *, bare: bool = False
+    ) -> IncidentView | LateView:
+        """The incident as it is told in that language. `bare`: by what is stored of it, without reading anything."""
         incident, desk = self.incident, self.desk
         if incident.id is None:
             raise ValueError(f"{incident.key} is not stored; only what is stored is told")
@@ -93,7 +95,7 @@ class Scene:
             severity=incident.severity,
             since=incident.started,
             last=self.last,
-            members=tuple(self._shown(i, member) for i, member in enumerate(self.members)),
+            members=tuple(_bare(m) if bare else self._shown(i, m) for i, m in enumerate(self.members)),
             reason=incident.reason or Reason.OPENED,
             ended=incident.recovered_at or (incident.closed_at if incident.ended else None),
             closed_as=incident.ended,
@@ -176,18 +178,9 @@ class Scene:
     @cached_property
     def _block(self) -> "Block":
         """The shown series, with the history that a verdict needs."""
-        from analytics_platform.alerts.baseline import excluded_spans
-        from analytics_platform.alerts.history import block_of
-
         begin = max(min(self._end - _DAY, self.incident.started - _BEFORE), self._end - _LONGEST)
         grid = series_reading.read(self.desk.warehouse, bucket_of(begin) - HISTORY, self._end, self._keys)
-        return block_of(
-            grid.since_first_event(),
-            self.desk.plan.zone,
-            excluded=excluded_spans(self.desk.rules.past, self.desk.rules.judgements),
-            occasions=self.desk.rules.occasions,
-            metrics=self.desk.plan.metrics,
-        )
+        return learned(grid, self.desk.plan, self.desk.rules)
 
     @cached_property
     def _first(self) -> int:
@@ -322,3 +315,25 @@ class Scene:
             )
             for one in near
         )
+
+
+def _bare(member: Member) -> Shown:
+    """What the incident itself knows of a series, as of the newest bucket in which it was heard of."""
+    return Shown(
+        service=member.series.service,
+        metric=member.series.metric,
+        dimension=member.series.dimension,
+        value=member.series.value,
+        now=member.value,
+        expected=member.expected,
+        low=member.low,
+        high=member.high,
+        share=member.is_ratio,
+        what=member.newest,
+        worst=member.worst_value,
+        worst_expected=member.worst_expected,
+        first_seen=member.first,
+        last_seen=member.last,
+        usual=member.calm > 0,
+        lost=None if member.is_ratio else member.loss,
+    )

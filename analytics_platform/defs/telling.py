@@ -111,7 +111,12 @@ class Teller:
         self.office.ledgers.problems.resolve("alerts", moment, "somebody gets them", kind="delivery")
         desk = self._desk(moment)
         for incident in wanted:
-            self._incident(desk, incident, recipients, moment, told)
+            try:
+                self._incident(desk, incident, recipients, moment, told)
+            except Exception as error:  # noqa: BLE001 - one incident's error never keeps another from being told
+                text = f"{type(error).__name__}: {error}"
+                self.office.ledgers.problems.record(f"alerts {incident.id}", "telling", text, moment)
+                told.troubled.append(f"{incident.id}: {text}")
         if week is not None:
             self._week(week, recipients, moment, told)
         return told
@@ -128,9 +133,10 @@ class Teller:
         if incident.id is None:
             return
         cards = self.cards(desk, incident, told)
+        # Each revision has a name of its own, so that handing it over twice changes nothing. Whoever has no earlier one
+        # gets it whole.
         first, period = str(incident.id), f"{incident.id} r{incident.revision}"
-        deliveries = self.office.ledgers.deliveries
-        if incident.revision == 1 or not (incident.said_revision or deliveries.parts(ALERTS, first)):
+        if incident.revision == 1:
             parcel = Parcel(ALERTS, first, cards, self.office.patience)
         else:
             parcel = Parcel(ALERTS, period, cards, self.office.patience, edits=first, loud=incident.loud)
@@ -150,7 +156,7 @@ class Teller:
         made: dict[str, tuple[Card, ...]] = {}
         for code in self.office.languages(ALERTS):
             language = Language(code)
-            view = scene.view(language, explanation)
+            view = self._view(scene, language, explanation)
             picture = None
             if frame is not None:
                 from analytics_platform.charts import alert
@@ -163,6 +169,13 @@ class Teller:
             made[code] = (Card(telling.text(view, language, zone), picture, telling.notice(view, language, zone)),)
             told.lines.append(_line(view, made[code][0].text)) if code == self.office.languages(ALERTS)[0] else None
         return made
+
+    def _view(self, scene: Scene, language: Language, explanation: Explanation | None) -> IncidentView | LateView:
+        def full() -> IncidentView | LateView:
+            return scene.view(language, explanation)
+
+        read = self._best_effort(scene.incident, "figures", scene.desk.moment, full)
+        return read or scene.view(language, explanation, bare=True)
 
     def _best_effort(self, incident: Incident, what: str, moment: datetime, make: Callable[[], T | None]) -> T | None:
         subject = f"alerts {incident.id}"

@@ -86,12 +86,13 @@ def look(tower: Tower, moment: datetime) -> Looked:
     override = None if minutes is None else timedelta(minutes=minutes)
     slow = {source: lateness(one, override) for source, one in arrivals.items()}
     brought = series.refresh(tower.warehouse, tower.plan, moment, slow, tower.memory)
+    # At once: what is told here is told once.
+    for source in tuple(tower.followers.kept) if brought.rewritten else brought.changed:
+        tower.followers.kept.pop(source, None)
     found = Looked(missing=brought.missing, said=brought.said)
     if brought.missing:  # a baseline of half a history would alert at everything
         return found
     standings = late_since(seen.newest, _usual(tower, moment), brought.until)
-    if brought.rebuild:
-        tower.followers.kept.clear()
     rules = rules_of(settings, tower.ledgers, moment)
     spans = {
         source: _span(source, standing.until, cursors.get(source), settings, found)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -13,12 +14,13 @@ from analytics_platform.alerts.feedback import Verdict
 from analytics_platform.alerts.findings import Direction, What
 from analytics_platform.alerts.incident import Incident, Kind, Mute, Reason, Status
 from analytics_platform.channels.base import Recipient
-from analytics_platform.defs.alerts import ANOMALIES, LookError, reported, said, tick
+from analytics_platform.defs.alerts import ANOMALIES, LookError, held_back, reported, said, tick, wanted
 from analytics_platform.defs.office import Office
 from analytics_platform.defs.resources import Ledgers, ledgers_of
 from analytics_platform.defs.telling import Teller, Told, to_tell, week_to_tell
 from analytics_platform.defs.watching import Looked, Tower, look
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
+from analytics_platform.metrics.tables import SERIES
 from analytics_platform.queries import Query
 from analytics_platform.reports import all_reports
 from analytics_platform.settings import Home, Settings
@@ -29,6 +31,9 @@ from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import State
 from analytics_platform.warehouses.base import EventLoad, Row, WarehouseError
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FIRST, DAYS = date(2026, 3, 2), 16
 SPIKE = datetime(2026, 3, 15, 15, 0, tzinfo=UTC)
@@ -363,3 +368,59 @@ def test_a_holiday_of_the_calendar_leaves_more_room(watched: Make) -> None:
     ledgers(home).calendar.add(day, SPIKE - timedelta(days=1))
     home.through(SPIKE - QUARTER, SPIKE + timedelta(hours=2))
     assert home.incidents == []
+
+
+class Deaf(DuckDBWarehouse):
+    """Cannot be read at all any more."""
+
+    def rows(self, query: Query) -> list[Row]:
+        raise WarehouseError(f"{query.name}: the disk is gone")
+
+    def table(self, query: Query) -> "pa.Table":
+        raise WarehouseError(f"{query.name}: the disk is gone")
+
+
+def test_without_the_warehouse_an_alert_goes_with_what_is_stored_of_it(watched: Make) -> None:
+    home = watched()
+    home.through(SPIKE, SPIKE + QUARTER)
+    deaf = Deaf(home.home.events, home.home.results, home.home.scratch)
+    told = Teller(home.office, deaf, Owner("test", "here", 1)).tell(home.moment)
+    assert not told.troubled
+    [incident] = home.incidents
+    text = (home.home.outbox / "alerts" / str(incident.id) / "01-text.txt").read_text("utf-8")
+    lead = incident.member(incident.lead) if incident.lead else None
+    assert lead is not None
+    assert f"{lead.value:,.0f} instead of {lead.expected:,.0f}" in text
+
+
+def test_what_breaks_between_two_detectors_is_over_with_the_next_look(
+    watched: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analytics_platform.detectors import recent
+
+    home = watched(alert_rules="likes: detector=corridor")
+    home.look(SPIKE - QUARTER + SOON)
+    with monkeypatch.context() as broken:
+        broken.setattr(recent.Recent, "next", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            home.look(SPIKE + SOON)
+    assert home.look(SPIKE + SOON).judged == {FEED_ACTIONS.name: 1, MESSAGE_ACTIONS.name: 1}
+
+
+def test_nobody_to_tell_asks_for_no_run_and_is_the_owners_to_know(watched: Make) -> None:
+    home = watched(delivery_channel="subscribers")
+    home.through(SPIKE, SPIKE + QUARTER)
+    office = Office(home.home, home.settings, home.ledgers, all_reports(), clock=lambda: home.moment)
+    assert wanted(office, home.moment)
+    with dg.DagsterInstance.ephemeral() as instance:
+        why = held_back(office, instance, home.moment)
+    assert "nobody gets alerts" in why
+    assert [p.subject for p in home.ledgers.problems.open()] == ["alerts"]
+
+
+def test_a_look_of_an_earlier_moment_takes_nothing_away(watched: Make) -> None:
+    home = watched()
+    home.look(SPIKE + timedelta(hours=2) + SOON)
+    stored = home.warehouse.stored_rows(SERIES, SPIKE.date())
+    look(Tower.of(home.warehouse, home.settings, home.ledgers), SPIKE + SOON)
+    assert home.warehouse.stored_rows(SERIES, SPIKE.date()).num_rows >= stored.num_rows
