@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from analytics_platform.alerts.feedback import Verdict
-from analytics_platform.alerts.incident import Event, Incident, Reason, Status
+from analytics_platform.alerts.incident import Event, Incident, Kind, Reason, Status
 
 Changed = tuple[Incident, Event | None]
 
@@ -48,6 +48,8 @@ def closed(incident: Incident, by: str, moment: datetime, reason: Reason = Reaso
         closed_at=moment,
         ended=reason,
         hits=0,
+        # Its data is there: what is late from now on is another time.
+        over=incident.kind is Kind.LATE_DATA and incident.status is Status.RECOVERED,
         told_score=max(incident.told_score, incident.worst_score),
     )
     return _said(after, reason, moment, by, "")

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     REOPENED = "reopened"
     CLOSED = "closed"  # it stayed recovered
     NEW_NORMAL = "new_normal"  # closed: it has lasted so long that it is what is usual now
+    LOST = "lost"  # closed: its data no longer comes, so that nobody knows
     BY_HAND = "by_hand"  # closed by a person
     ACKNOWLEDGED = "acknowledged"
     MUTED = "muted"
@@ -105,6 +106,10 @@ class Mute:
     reason: str = ""
     id: int | None = None
 
+    def covers_service(self, service: str, moment: datetime) -> bool:
+        """Whether all of that service is muted at that moment."""
+        return moment < self.until and self.service in ("", service) and not (self.metric or self.dimension or self.value)
+
     def covers(self, series: SeriesKey, moment: datetime) -> bool:
         """Whether that series is muted at that moment."""
         wanted = (self.service, self.metric, self.dimension, self.value)
@@ -126,9 +131,9 @@ class Policy:
     goes on with the old incident. `remind_after`: a lasting incident is told of again; `loud_every`: and never sooner
     than this, whatever happens, but for a turn to the critical. `doubled`: a deviation that is worse. `update_after`:
     its figures are renewed, silently. `accept_after`: what lasted this long is usual now, unless it is a zero or a
-    freeze. `lost_after`: a series that was not heard of for this long no longer counts. `shown`: members that are
-    told. `mutes`: in force. `ratios`: numerator and denominator by metric. `quiet`: whether only what is critical may
-    be loud, by series and aware moment.
+    freeze. `lost_after`: a series that was not heard of for this long no longer counts, unless its data is late.
+    `shown`: members that are told. `mutes`: in force. `ratios`: numerator and denominator by metric. `quiet`: whether
+    only what is critical may be loud, by series and aware moment; a series without a metric stands for its service.
     """
 
     strong: float = 1.5
@@ -255,9 +260,14 @@ class Incident:
         return tuple(order[:most])
 
     def is_muted(self, moment: datetime, mutes: tuple[Mute, ...] = ()) -> bool:
-        """Whether a person wants no sound of it: of the incident, or of every series that takes part."""
+        """Whether a person wants no sound of it: of the incident, or of every series that takes part.
+
+        Late data has no series: it is muted with the whole of one of its services.
+        """
         if self.muted_until is not None and moment < self.muted_until:
             return True
+        if self.kind is Kind.LATE_DATA:
+            return any(m.covers_service(service, moment) for m in mutes for service in self.services)
         return bool(self.members) and all(any(m.covers(one.series, moment) for m in mutes) for one in self.members)
 
 

@@ -13,13 +13,17 @@ from analytics_platform.alerts.incident import Incident, Kind, Policy, Reason, S
 from analytics_platform.metrics.series import SeriesKey
 
 
-def may(incident: Incident, moment: datetime, policy: Policy) -> bool:
-    """Whether it may make a sound at all: not when muted, and in quiet hours only what is critical."""
-    if incident.is_muted(moment, policy.mutes):
+def may(incident: Incident, ends: datetime, spoken_at: datetime, policy: Policy) -> bool:
+    """Whether it may make a sound at all: not when muted, and in quiet hours only what is critical.
+
+    `ends`: of the bucket; `spoken_at`: when readers would hear it. Neither of the two may be in quiet hours.
+    """
+    if incident.is_muted(spoken_at, policy.mutes):
         return False
-    if policy.quiet is None or incident.lead is None or incident.severity is Severity.CRITICAL:
+    if policy.quiet is None or incident.severity is Severity.CRITICAL:
         return True
-    return not policy.quiet(incident.lead, moment)
+    leads = [incident.lead] if incident.lead is not None else [SeriesKey(name, "") for name in incident.services]
+    return not any(policy.quiet(lead, moment) for lead in leads for moment in (ends, spoken_at))
 
 
 def due(incident: Incident, found: Collection[Finding], moment: datetime, policy: Policy) -> Reason | None:
@@ -28,8 +32,6 @@ def due(incident: Incident, found: Collection[Finding], moment: datetime, policy
     `found`: what was found of it in this bucket. What was held back, muted or too early, is due once it may be said,
     if it still lasts.
     """
-    if not may(incident, moment, policy):
-        return None
     lasts = incident.kind is Kind.LATE_DATA or any(member.calm == 0 for member in incident.members)
     if not incident.loud_revision or incident.loud_at is None:
         return Reason.OPENED if lasts else None

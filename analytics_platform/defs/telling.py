@@ -175,7 +175,9 @@ class Teller:
             return scene.view(language, explanation)
 
         read = self._best_effort(scene.incident, "figures", scene.desk.moment, full)
-        return read or scene.view(language, explanation, bare=True)
+        if read is not None:
+            return read
+        return scene.view(language, explanation, bare=True)
 
     def _best_effort(self, incident: Incident, what: str, moment: datetime, make: Callable[[], T | None]) -> T | None:
         subject = f"alerts {incident.id}"
