@@ -113,7 +113,8 @@ def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
     """The member after a bucket that is no finding of it. `lasting`: its incident is open, so what is missing counts.
 
     Of what is not known nothing follows. What is beyond the band on the other side is over all the same. What is within
-    it is not yet, while it is half as far away as at the worst: a band holds what may happen once, not what goes on.
+    it is not yet, while it is half as far away as at the worst: a band holds what may happen once, not what goes on;
+    but of a series so noisy that this happens all the time, the band decides.
     """
     if reading.value is None or reading.expected is None:
         return member
@@ -128,12 +129,16 @@ def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
 
 
 def _still_away(member: Member, value: float, expected: float) -> bool:
-    """Whether it is half as far from what is expected as in its worst bucket, relatively, on the same side."""
-    if member.newest is What.FREEZE or not (expected > 0 and member.worst_expected > 0):
+    """Whether it is half as far from what is expected as in its worst bucket, relatively, on the same side.
+
+    Only where that tells it from noise: half of the worst is at least half as far as its band is wide to one side.
+    """
+    middle, reach = (member.low + member.high) / 2.0, (member.high - member.low) / 2.0
+    if member.newest is What.FREEZE or not (expected > 0 and member.worst_expected > 0 and middle > 0):
         return False
     worst = member.worst_value / member.worst_expected - 1.0
     now = value / expected - 1.0
-    return worst * now > 0 and abs(now) >= _HALF * abs(worst)
+    return worst * now > 0 and _HALF * abs(worst) >= _HALF * reach / middle and abs(now) >= _HALF * abs(worst)
 
 
 def rebounded(member: Member, finding: Finding) -> Member:

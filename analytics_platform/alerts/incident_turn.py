@@ -7,6 +7,7 @@ Belongs here: the state machine. Does not: which findings are one incident (`gro
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 
 from analytics_platform.alerts.findings import Finding, Reading, Severity, What
@@ -33,10 +34,18 @@ class Turn:
     """One bucket's work on all incidents."""
 
     def __init__(
-        self, incidents: Iterable[Incident], bucket: datetime, policy: Policy, kind: Kind = Kind.ANOMALY
+        self,
+        incidents: Iterable[Incident],
+        bucket: datetime,
+        policy: Policy,
+        kind: Kind = Kind.ANOMALY,
+        spoken_at: datetime | None = None,
     ) -> None:
         self._kind = kind
         self._bucket = bucket
+        # A look at late data is a moment, not a bucket.
+        self._ends = bucket + BUCKET if kind is Kind.ANOMALY else bucket
+        self._spoken_at = spoken_at or self._ends
         self._policy = policy
         self._before = {incident.key: incident for incident in incidents if not incident.over}
         self._now = dict(self._before)
@@ -111,9 +120,15 @@ class Turn:
                 self._now[incident.key] = merged(incident, news)
 
     def is_late(self, source: str, since: datetime, services: tuple[str, ...]) -> None:
-        """The source's data is missing."""
-        living = self._all()
-        if not living:
+        """The source's data is missing.
+
+        Of what a person closed, nothing is news as long as it is the same gap; the next one is.
+        """
+        for incident in self._all():
+            if incident.status is Status.CLOSED and incident.closed_at is not None and since > incident.closed_at:
+                self._now[incident.key] = replace(incident, over=True)
+        known = sorted((i for i in self._all() if not i.over), key=lambda i: i.status is Status.CLOSED)
+        if not known:
             new = Incident(
                 key=f"{since:%Y-%m-%d %H:%M} late {source}",
                 kind=Kind.LATE_DATA,
@@ -127,15 +142,17 @@ class Turn:
             )
             self._say(new, Reason.OPENED, loud=self._may(new))
             return
-        incident = replace(living[0], last_bad=self._bucket)
+        incident = replace(known[0], last_bad=self._bucket)
         self._now[incident.key] = incident
         if incident.status is Status.RECOVERED:
             self._reopen(incident)
 
-    def has_resumed(self, resumed: datetime) -> None:
-        """The source's data is there again."""
+    def has_data(self, resumed: datetime | None) -> None:
+        """The source's data is there, again since that bucket. What a person closed is over by that."""
         for incident in self._all():
-            if incident.status is Status.OPEN:
+            if incident.status is Status.CLOSED:
+                self._now[incident.key] = replace(incident, over=True)
+            elif incident.status is Status.OPEN and resumed is not None:
                 after = replace(incident, status=Status.RECOVERED, recovered_at=max(resumed, incident.started), hits=0)
                 self._say(after, Reason.RECOVERED)
 
@@ -178,6 +195,7 @@ class Turn:
             partner = partners[0]
             del self._now[incident.key]
             self._found.setdefault(partner.key, []).extend(self._found.get(incident.key, []))
+            self._heard.add(partner.key)
             self._belongs.update({f.series: partner.key for f in self._found.get(incident.key, [])})
             self._open(
                 replace(
@@ -195,8 +213,15 @@ class Turn:
     def _open(self, incident: Incident) -> None:
         self._now[incident.key] = incident
         if incident.kind is Kind.ANOMALY:
-            if self._calm(incident):
-                ends = [member.usual_since or member.last + BUCKET for member in incident.members]
+            deciding = self._deciding(incident)
+            if not deciding:
+                after = replace(incident, status=Status.CLOSED, ended=Reason.LOST, closed_at=self._bucket, over=True)
+                self._say(replace(after, hits=0), Reason.LOST)
+                return
+            if incident.key not in self._heard:  # nobody knows whether it lasts
+                return
+            if self._calm(incident, deciding):
+                ends = [self._end(member, deciding) for member in incident.members]
                 after = replace(incident, status=Status.RECOVERED, recovered_at=max(ends), hits=0)
                 self._say(after, Reason.RECOVERED)
                 return
@@ -231,8 +256,11 @@ class Turn:
         graver = gravest(found) is Severity.CRITICAL and incident.severity is not Severity.CRITICAL
         if graver or strength(found) >= self._policy.doubled * max(incident.told_score, 1.0):
             self._reopen(replace(incident, severity=Severity.CRITICAL if graver else incident.severity))
-        elif not found and self._bucket - incident.last_bad >= self._policy.reopen:
-            self._now[incident.key] = replace(incident, over=True)
+        elif not found and incident.kind is self._kind is Kind.ANOMALY:
+            quiet = self._bucket - incident.last_bad
+            heard_of = incident.key in self._heard or quiet >= self._policy.lost_after
+            if heard_of and quiet >= self._policy.reopen:
+                self._now[incident.key] = replace(incident, over=True)
 
     def _reopen(self, incident: Incident) -> None:
         after = replace(
@@ -272,12 +300,33 @@ class Turn:
         over = incident.key in self._heard and quiet >= buckets(self._policy.confirm_within)
         return not self._found.get(incident.key) and (over or unheard)
 
-    def _calm(self, incident: Incident) -> bool:
+    def _deciding(self, incident: Incident) -> list[Member]:
+        """Whose return ends it: totals, when any takes part, of those that are still heard of."""
+        heard_of = [member for member in incident.members if not self._lost(member)]
+        return [member for member in heard_of if member.series.is_total] or heard_of
+
+    def _calm(self, incident: Incident, deciding: list[Member]) -> bool:
+        """Whether it is over. Slices that linger do not matter beside a total; those still found unusual do."""
         needed = self._policy.needed_calm(incident.reopenings)
-        return all(member.calm >= needed or self._lost(member) for member in incident.members)
+        if any(member.calm < needed for member in deciding):
+            return False
+        since = self._bucket - buckets(self._policy.calm)
+        return all(member in deciding or member.calm or member.last <= since for member in incident.members)
+
+    def _end(self, member: Member, deciding: list[Member]) -> datetime:
+        """Its first usual bucket; of a series that does not decide, the one after its last unusual one."""
+        usual_since = member.usual_since if member in deciding else None
+        return usual_since or member.last + BUCKET
 
     def _lost(self, member: Member) -> bool:
-        return self._bucket - member.at >= self._policy.lost_after
+        """Whether its data no longer comes. While that is late, it is to be judged yet."""
+        return self._bucket - member.at >= self._policy.lost_after and member.series.service not in self._late
+
+    @cached_property
+    def _late(self) -> set[str]:
+        """The services whose data is late."""
+        late = (i for i in self._before.values() if i.kind is Kind.LATE_DATA and i.status is not Status.RECOVERED)
+        return {service for incident in late for service in incident.services}
 
     def _usual_now(self, incident: Incident) -> bool:
         if incident.stretch is None or self._bucket - incident.stretch < self._policy.accept_after:
@@ -308,10 +357,12 @@ class Turn:
         self._events.append(Event(after.key, after.revision, reason, loud, self._bucket))
 
     def _due(self, incident: Incident) -> Reason | None:
+        if not self._may(incident):
+            return None
         return due(incident, self._found.get(incident.key, []), self._bucket, self._policy)
 
     def _may(self, incident: Incident) -> bool:
-        return may(incident, self._bucket, self._policy)
+        return may(incident, self._ends, self._spoken_at, self._policy)
 
     def _all(self) -> list[Incident]:
         return sorted(self._now.values(), key=lambda incident: (incident.started, incident.key))

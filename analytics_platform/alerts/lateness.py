@@ -4,6 +4,10 @@ Belongs here: pure decisions from counts. Does not: counting (`defs/series.py`),
 
 A row of a source is late when it is not there at the end of its bucket. What is learned is for how long after its end a
 bucket has to be left alone so that its figure is final. What comes later still corrects the bucket afterwards.
+
+Looks show only that a bucket became complete between two of them. Where they lie far apart, it is learned that the
+earlier one was too early, and no more: a bucket is looked at again at the moment that was learned, so that too short a
+wait is noticed, while too long a one would never be.
 """
 
 import math
@@ -21,6 +25,10 @@ ENOUGH_ROWS = 0.995
 ENOUGH_BUCKETS = 0.95
 _KEPT = timedelta(days=7)
 _LIVE_SECONDS = 3600
+_WATCHED_SECONDS = 3600
+_LOOKS = (1, 2, 4, 7, 11)  # minutes after the end of a bucket that still grows
+_CLOSE = 5 * 60  # seconds between two looks; the later one then tells well enough when a bucket was complete
+_ASLEEP = 20 * 60  # nobody looked for longer than from one quarter of an hour to the next
 # An outage can be told from data that is late where so many events would usually have come.
 TELLING = 50
 
@@ -29,8 +37,9 @@ TELLING = 50
 class Arrivals:
     """What was learned of one source. Buckets are their starts, epoch seconds UTC.
 
-    `watched`: of buckets that may still grow, what each look saw: (seconds after the bucket's end, rows). `settled`: of
-    the last week's buckets that grow no more, minutes after the end at which they were complete.
+    `watched`: of buckets that may still grow, what looks saw: (seconds after the bucket's end, rows), of looks that saw
+    the same the first and the last. `settled`: of the last week's buckets that grow no more, minutes after the end at
+    which they were complete.
     """
 
     watched: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
@@ -43,6 +52,23 @@ class Arrivals:
         return bool(self.settled) or any(
             rows and after <= _LIVE_SECONDS for seen in self.watched.values() for after, rows in seen
         )
+
+    def look_again_at(self, now: datetime) -> datetime | None:
+        """When counting the rows again tells how long the newest ended bucket grows, after a look at `now` (aware, noted
+        with `seen`); None where the look after the next bucket's end is early enough.
+
+        That is soon, then ever later, while the bucket grows, and once where buckets before it grew.
+        """
+        end = bucket_of(now.astimezone(UTC))
+        newest = int((end - BUCKET).timestamp())
+        seen = self.watched.get(newest, ())
+        if len(seen) > 1:
+            unsettled = seen[-1][1] != seen[-2][1]
+        else:
+            others = (pairs for start, pairs in self.watched.items() if start != newest)
+            unsettled = bool(seen) and (any(self.settled.values()) or any(map(_grew, others)))
+        moments = (end + timedelta(minutes=minutes) for minutes in _LOOKS)
+        return next((moment for moment in moments if moment > now), None) if unsettled else None
 
     def as_json(self) -> dict[str, Any]:
         """For a JSON column."""
@@ -69,14 +95,17 @@ class Arrivals:
             bucket = last - k * BUCKET
             pairs = watched.setdefault(int(bucket.timestamp()), [])
             rows = counts.get(bucket, 0)
-            # A look that found what the one before found teaches nothing, and the kept list stays short.
-            if not pairs or pairs[-1][1] != rows:
-                pairs.append((int((now - bucket - BUCKET).total_seconds()), rows))
+            # Between the first and the last look that found the same, others teach nothing; the list stays short.
+            if len(pairs) > 1 and pairs[-2][1] == pairs[-1][1] == rows:
+                pairs.pop()
+            pairs.append((int((now - bucket - BUCKET).total_seconds()), rows))
         oldest = int((last - (WATCHED_BUCKETS - 1) * BUCKET).timestamp())
         settled = dict(self.settled)
         for start in [start for start in watched if start < oldest]:
-            minutes = _complete_after(watched.pop(start))
-            if minutes is not None:
+            pairs = watched.pop(start)
+            minutes = _complete_after(pairs)
+            # Of a bucket that nobody looked at for hours, it is not known whether it grew.
+            if minutes is not None and pairs[-1][0] >= _WATCHED_SECONDS:
                 settled[start] = minutes
         forgotten = int((now - _KEPT).timestamp())
         return Arrivals(
@@ -85,10 +114,16 @@ class Arrivals:
         )
 
 
-def _complete_after(seen: Sequence[tuple[int, int]]) -> int | None:
-    """Whole minutes after its end at which a bucket was complete, 0 if it was at the first look.
+def _grew(seen: Sequence[tuple[int, int]]) -> bool:
+    return seen[0][1] < seen[-1][1]
 
-    None for a bucket that teaches nothing: without rows, or complete when it was first looked at, long after its end.
+
+def _complete_after(seen: Sequence[tuple[int, int]]) -> int | None:
+    """Whole minutes after its end at which a bucket was complete, 0 if it was at the first look; the least that is
+    possible where the looks before and after lie too far apart to tell.
+
+    None for a bucket that teaches nothing: without rows, complete when it was first looked at, long after its end, or
+    completed while nobody looked.
     """
     final = seen[-1][1]
     if not final:
@@ -96,7 +131,10 @@ def _complete_after(seen: Sequence[tuple[int, int]]) -> int | None:
     short = list(takewhile(lambda pair: pair[1] < ENOUGH_ROWS * final, seen))
     if not short:
         return 0 if seen[0][0] <= BUCKET.total_seconds() else None
-    return math.ceil(seen[len(short)][0] / 60)
+    lacking, complete = short[-1][0], seen[len(short)][0]
+    if complete - lacking > _ASLEEP:
+        return None
+    return math.ceil(complete / 60) if complete - lacking <= _CLOSE else math.ceil(lacking / 60) + 1
 
 
 def lateness(learned: Arrivals, override: timedelta | None = None) -> timedelta:
@@ -104,10 +142,11 @@ def lateness(learned: Arrivals, override: timedelta | None = None) -> timedelta:
 
     The smallest number of minutes after which 99.5 % of the rows were there in 95 % of the last week's buckets; 0 where
     nothing was learned, as of a source that was loaded as a whole. Buckets that were seen growing count at once.
+    Looks of `Arrivals.look_again_at` make it exact to some minutes.
     """
     if override is not None:
         return override
-    growing = [_complete_after(seen) for seen in learned.watched.values() if len(seen) > 1]
+    growing = [_complete_after(seen) for seen in learned.watched.values() if _grew(seen)]
     minutes = sorted([*learned.settled.values(), *(m for m in growing if m is not None)])
     if not minutes:
         return timedelta()

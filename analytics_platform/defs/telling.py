@@ -179,7 +179,7 @@ class Teller:
             return read
         return scene.view(language, explanation, bare=True)
 
-    def _best_effort(self, incident: Incident, what: str, moment: datetime, make: Callable[[], T | None]) -> T | None:
+    def _best_effort(self, incident: Incident, what: str, moment: datetime, make: Callable[[], T]) -> T | None:
         subject = f"alerts {incident.id}"
         try:
             return make()
