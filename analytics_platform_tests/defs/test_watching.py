@@ -21,6 +21,7 @@ from analytics_platform.defs.telling import Teller, Told, to_tell, week_to_tell
 from analytics_platform.defs.watching import Looked, Tower, look
 from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
 from analytics_platform.metrics.tables import SERIES
+from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import Query
 from analytics_platform.reports import all_reports
 from analytics_platform.settings import Home, Settings
@@ -31,6 +32,8 @@ from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import State
 from analytics_platform.warehouses.base import EventLoad, Row, WarehouseError
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+from analytics_platform_tests.clickhouse_service import ClickHouse
+from analytics_platform_tests.warehouses.clickhouse_open import open_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,6 +171,36 @@ def test_what_is_found_does_not_depend_on_restarts_or_on_missed_ticks(watched: M
     missed = late.look(end + SOON)
     assert missed.judged[FEED_ACTIONS.name] == (end - start) // QUARTER
     assert plain(steady.incidents) == plain(restarted.incidents) == plain(late.incidents)
+
+
+def test_clickhouse_finds_and_tells_the_same(
+    watched: Make, watched_home: Path, clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    start, end = SPIKE - QUARTER, SPIKE + timedelta(hours=2)
+    embedded = watched("embedded")
+    served = watched("served")
+    warehouse = open_at(clickhouse.empty_database("alerts"))
+    warehouse.prepare()
+    whole = Window(datetime(2026, 3, 1), datetime(2026, 3, 20))  # noqa: DTZ001 - naive UTC, as events have it
+    loads = [
+        EventLoad(table, embedded.warehouse.event_batches(table, whole)) for table in (FEED_ACTIONS, MESSAGE_ACTIONS)
+    ]
+    warehouse.load(loads, ZoneInfo("UTC"))
+    served.tower = Tower.of(warehouse, served.settings, served.ledgers)
+    while look(served.tower, start + SOON).missing:
+        pass
+    for home in (embedded, served):
+        home.look(start + SOON)
+        home.look(end + SOON)  # what was missed, at once
+    assert plain(embedded.incidents) == plain(served.incidents)
+    assert len(embedded.incidents) == 1
+    told = [
+        Teller(home.office, used, Owner("test", "here", 1)).tell(home.moment)
+        for home, used in ((embedded, embedded.warehouse), (served, warehouse))
+    ]
+    assert told[0].lines == told[1].lines
+    assert told[0].explanations == told[1].explanations
+    assert told[0].pictures == told[1].pictures
 
 
 def test_a_bucket_is_judged_by_one_process_only(watched: Make) -> None:
