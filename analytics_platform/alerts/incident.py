@@ -108,9 +108,8 @@ class Mute:
 
     def covers_service(self, service: str, moment: datetime) -> bool:
         """Whether all of that service is muted at that moment."""
-        return (
-            moment < self.until and self.service in ("", service) and not (self.metric or self.dimension or self.value)
-        )
+        narrower = self.metric or self.dimension or self.value
+        return moment < self.until and self.service in ("", service) and not narrower
 
     def covers(self, series: SeriesKey, moment: datetime) -> bool:
         """Whether that series is muted at that moment."""

@@ -221,7 +221,9 @@ class Turn:
             if incident.key not in self._heard:  # nobody knows whether it lasts
                 return
             if self._calm(incident, deciding):
-                ends = [self._end(member, deciding) for member in incident.members]
+                # What does not decide is over for readers with its last finding.
+                usual = [m.usual_since for m in incident.members if m.series in deciding and m.usual_since]
+                ends = [*usual, *(member.last + BUCKET for member in incident.members)]
                 after = replace(incident, status=Status.RECOVERED, recovered_at=max(ends), hits=0)
                 self._say(after, Reason.RECOVERED)
                 return
@@ -300,23 +302,18 @@ class Turn:
         over = incident.key in self._heard and quiet >= buckets(self._policy.confirm_within)
         return not self._found.get(incident.key) and (over or unheard)
 
-    def _deciding(self, incident: Incident) -> list[Member]:
+    def _deciding(self, incident: Incident) -> set[SeriesKey]:
         """Whose return ends it: totals, when any takes part, of those that are still heard of."""
-        heard_of = [member for member in incident.members if not self._lost(member)]
-        return [member for member in heard_of if member.series.is_total] or heard_of
+        heard_of = {member.series for member in incident.members if not self._lost(member)}
+        return {series for series in heard_of if series.is_total} or heard_of
 
-    def _calm(self, incident: Incident, deciding: list[Member]) -> bool:
+    def _calm(self, incident: Incident, deciding: set[SeriesKey]) -> bool:
         """Whether it is over. Slices that linger do not matter beside a total; those still found unusual do."""
         needed = self._policy.needed_calm(incident.reopenings)
-        if any(member.calm < needed for member in deciding):
-            return False
         since = self._bucket - buckets(self._policy.calm)
-        return all(member in deciding or member.calm or member.last <= since for member in incident.members)
-
-    def _end(self, member: Member, deciding: list[Member]) -> datetime:
-        """Its first usual bucket; of a series that does not decide, the one after its last unusual one."""
-        usual_since = member.usual_since if member in deciding else None
-        return usual_since or member.last + BUCKET
+        return all(
+            member.calm >= needed if member.series in deciding else member.last <= since for member in incident.members
+        )
 
     def _lost(self, member: Member) -> bool:
         """Whether its data no longer comes. While that is late, it is to be judged yet."""

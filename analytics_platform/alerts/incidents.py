@@ -99,8 +99,8 @@ def late(
     """What the lateness of a source's data makes of the incidents. Moments are aware.
 
     `since`: the first bucket that is missing, None while data comes. `told`: the moment of this look. `resumed`: the
-    first bucket that is there again. `spoken_at`: when readers would hear of it; without it, `told`. The step holds this
-    source's incidents alone. What a person closed stays so while its gap lasts; the next gap is another incident.
+    first bucket that is there again. `spoken_at`: when readers would hear of it; without it, `told`. The step holds
+    this source's incidents alone. What a person closed stays so while its gap lasts; the next gap is another incident.
     """
     moments = [moment for moment in (since, told, resumed, spoken_at) if moment is not None]
     if any(moment.utcoffset() is None for moment in moments):

@@ -95,18 +95,8 @@ def notice(view: IncidentView | LateView, language: Language, zone: ZoneInfo) ->
             line = language.say("Not over: {what}, for {duration}", what=title, duration=lasted)
         case Reason.REOPENED:
             line = language.say("Again: {what}, since {time}", what=title, time=since)
-        case Reason.RECOVERED:
-            names = _names(view.members, language)
-            line = language.say("Back to usual: {what}, after {duration}", what=names, duration=lasted)
-        case Reason.CLOSED:
-            names = _names(view.members, language)
-            line = language.say("Closed: {what}, after {duration}", what=names, duration=lasted)
-        case Reason.NEW_NORMAL:
-            names = _names(view.members, language)
-            line = language.say("Taken for the new normal: {what}, after {duration}", what=names, duration=lasted)
-        case Reason.BY_HAND:
-            names = _names(view.members, language)
-            line = language.say("Closed by hand: {what}, after {duration}", what=names, duration=lasted)
+        case Reason.RECOVERED | Reason.CLOSED | Reason.NEW_NORMAL | Reason.LOST | Reason.BY_HAND:
+            line = _over(view.reason, _names(view.members, language), lasted, language)
         case Reason.MUTED:
             until = words.clock(view.muted_until or view.last, zone, view.last, language)
             line = language.say("Without a sound until {time}: {what}", what=title, time=until)
@@ -116,6 +106,22 @@ def notice(view: IncidentView | LateView, language: Language, zone: ZoneInfo) ->
         case _:
             line = language.say("{what}, since {time}", what=title, time=since)
     return _fill("line", language, line=f"{line}{place}")
+
+
+def _over(reason: Reason, names: str, lasted: str, language: Language) -> str:
+    match reason:
+        case Reason.RECOVERED:
+            return language.say("Back to usual: {what}, after {duration}", what=names, duration=lasted)
+        case Reason.NEW_NORMAL:
+            return language.say("Taken for the new normal: {what}, after {duration}", what=names, duration=lasted)
+        case Reason.LOST:
+            return language.say(
+                "Closed, for its data no longer comes: {what}, after {duration}", what=names, duration=lasted
+            )
+        case Reason.BY_HAND:
+            return language.say("Closed by hand: {what}, after {duration}", what=names, duration=lasted)
+        case _:
+            return language.say("Closed: {what}, after {duration}", what=names, duration=lasted)
 
 
 def weekly(view: WeeklyView, language: Language, zone: ZoneInfo) -> Text:

@@ -50,6 +50,8 @@ def check(
     replayed = replay(history.block, history.keys, history.watch, history.first, policy=history.policy)
     show_table(_rows(replayed, share_names=_ratios(), everything=slices))
     out.print(f"\nthe quarter of an hour to {context.local(end)} {context.settings.timezone}", markup=False)
+    for source, since in history.held.items():
+        out.print(f"{source}: no events since {context.local(since)}; what is missing is not judged", markup=False)
     living = [one for one in replayed.told if one.ended is None]
     for one in living:
         lead = one.incident.lead

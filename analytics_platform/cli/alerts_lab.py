@@ -4,6 +4,7 @@ Belongs here: reading for a replay, computing what of the series is missing. Doe
 Nothing here writes anything but the table of series.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from analytics_platform.alerts.incident import Incident, Policy
 from analytics_platform.alerts.watch import Watch
 from analytics_platform.cli.console import Bars, JobError
 from analytics_platform.cli.context import Context
-from analytics_platform.metrics.series import BUCKET, SeriesKey, services
+from analytics_platform.metrics.series import BUCKET, TABLES, SeriesKey, services
 from analytics_platform.metrics.windows import day_start, local_day
 from analytics_platform.queries import compose
 
@@ -24,17 +25,22 @@ if TYPE_CHECKING:
     from analytics_platform.alerts.replay import Replayed
     from analytics_platform.alerts.replay_budget import Span
     from analytics_platform.defs.resources import Ledgers
+    from analytics_platform.defs.series import Plan
     from analytics_platform.detectors.base import Block
     from analytics_platform.detectors.fitted import FittedModel
     from analytics_platform.simulate.incidents import Incident as Truth
     from analytics_platform.warehouses.base import Warehouse
 
+_USUAL_OF = timedelta(days=14)
 _REAL = ("real", "expected")  # what a person called an incident that was no false alarm
 
 
 @dataclass(frozen=True)
 class Lab:
-    """History to be judged from column `first` on; the columns before are what the detectors learn from."""
+    """History to be judged from column `first` on; the columns before are what the detectors learn from.
+
+    `held`: sources whose events had not come at its end, and since when; what is not known of them is NaN.
+    """
 
     block: "Block"
     keys: tuple[SeriesKey, ...]
@@ -43,6 +49,7 @@ class Lab:
     policy: Policy
     occasions: "Sequence[Occasion]" = ()
     fitted: "Mapping[str, FittedModel]" = field(default_factory=dict)
+    held: "Mapping[str, datetime]" = field(default_factory=dict)
 
     def replayed(self) -> "Replayed":
         """What alerts would have made of it."""
@@ -110,8 +117,32 @@ def lab(
         block = block_of(chosen, zone, occasions=entries)
     # Models judge again what the default found; who asks for a detector wants that one alone.
     models = models_in_use(ledgers) if ledgers and not detector else {}
+    late = held_back(warehouse, plan, until) if until else {}
+    for source, (_, unknown_from) in late.items():
+        mine = [i for i, key in enumerate(chosen.keys) if TABLES[key.service].name == source]
+        # Nothing is known of what has not come: it is no zero.
+        block.values[mine, max(int((unknown_from - start) / BUCKET), 0) :] = math.nan
     judged = int((day_start(first, zone).replace(tzinfo=UTC) - start) / BUCKET)
-    return Lab(block, chosen.keys, judged, watch, policy_of(context, watch), entries, models)
+    held = {source: since for source, (since, _) in late.items()}
+    return Lab(block, chosen.keys, judged, watch, policy_of(context, watch), entries, models, held)
+
+
+def held_back(warehouse: "Warehouse", plan: "Plan", moment: datetime) -> "dict[str, tuple[datetime, datetime]]":
+    """By source whose events had not come by that moment: since when, and the end of its last bucket that is known."""
+    from analytics_platform.alerts.lateness import late_since
+    from analytics_platform.defs.series import Memory
+    from analytics_platform.defs.series_reading import look, read
+    from analytics_platform.metrics.series_grid import usual_events
+
+    seen = look(warehouse, plan, moment, Memory())
+    grid = read(warehouse, moment - _USUAL_OF, moment, totals=True)
+    usual = {source: figures.tolist() for source, figures in usual_events(grid).items()}
+    standings = late_since(seen.newest, usual, dict.fromkeys(seen.newest, moment))
+    return {
+        source: (standing.late_since, standing.until)
+        for source, standing in standings.items()
+        if standing.late_since is not None
+    }
 
 
 def _check_events(warehouse: "Warehouse", zone: ZoneInfo, first: date, last: date) -> None:

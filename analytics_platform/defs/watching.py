@@ -196,7 +196,7 @@ class _Desk:
             )
             findings += cell.findings
             readings += cell.readings
-        step = advance(self.living, bucket, findings, readings, self.rules.policy)
+        step = advance(self.living, bucket, findings, readings, self.rules.policy, spoken_at=self.moment)
         if not self._commit(dict.fromkeys(here, bucket + BUCKET), step):
             return False
         self.found.findings += findings
@@ -234,15 +234,17 @@ class _Desk:
             since, known = standing.late_since, [one for one in living if one.source == source]
             if since is not None:
                 self.found.held[source] = since
+                # What a person has closed is not of a gap that began later.
+                told = [one for one in known if one.closed_at is None or since <= one.closed_at]
                 soon = self.moment - since < slow[source] + BUCKET + _PATIENCE
-                if not known and (soon or source not in live):
+                if not told and (soon or source not in live):
                     continue
                 services = tuple(name for name, table in TABLES.items() if table.name == source)
-                step = late(known, source, since, self.moment, policy=policy, services=services)
+                step = late(known, source, since, self.moment, policy=policy, services=services, spoken_at=self.moment)
             elif known:
                 open_ = any(one.status is Status.OPEN for one in known)
                 there = bucket_of(newest[source] or self.moment) if open_ else None
-                step = late(known, source, None, self.moment, resumed=there, policy=policy)
+                step = late(known, source, None, self.moment, resumed=there, policy=policy, spoken_at=self.moment)
             else:
                 continue
             self.tower.ledgers.incidents.commit({}, {}, step, self.moment)

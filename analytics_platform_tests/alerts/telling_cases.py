@@ -132,6 +132,7 @@ CARDS: dict[str, IncidentView | LateView] = {
     "recovered": RECOVERED,
     "closed": CLOSED,
     "new normal": replace(CLOSED, closed_as=Reason.NEW_NORMAL, verdict=Verdict.NEW_NORMAL),
+    "lost": replace(CLOSED, closed_as=Reason.LOST, reason=Reason.LOST, verdict=None),
     "by hand": replace(CLOSED, closed_as=Reason.BY_HAND, verdict=Verdict.EXPECTED),
     "late": LATE,
     "there": THERE,

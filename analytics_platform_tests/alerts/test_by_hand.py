@@ -5,7 +5,7 @@ import pytest
 from analytics_platform.alerts import by_hand
 from analytics_platform.alerts.feedback import Verdict
 from analytics_platform.alerts.incident import Reason, Status
-from analytics_platform_tests.alerts.scenes import LIKES, VIEWS, at, play
+from analytics_platform_tests.alerts.scenes import LIKES, SENT, VIEWS, at, play
 
 
 def test_what_is_acknowledged_is_not_reminded_of_but_told_when_it_is_worse() -> None:
@@ -29,7 +29,7 @@ def test_a_muted_incident_is_kept_up_without_a_sound() -> None:
     assert event.about == "until 2026-11-20 22:00 UTC"
     done.change(after)
     done.run({LIKES: "D" * 20 + "X" * 25})
-    assert [word for word in done.said if "!" in word] == ["0 opened!", "40 worsened!"]
+    assert [word for word in done.said if "!" in word] == ["0 opened!", "39 worsened!"]
     again, event = by_hand.unmuted(after, "Ann", at(3))
     assert event
     assert (again.muted_until, again.revision) == (None, after.revision + 1)
@@ -57,6 +57,14 @@ def test_what_a_person_closed_is_told_anew_when_it_is_worse(worse: str) -> None:
     done.run({LIKES: "DD" + worse * 2})
     assert [word for word in done.said if "!" in word] == ["0 opened!", "4 worsened!"]
     assert done.one.status is Status.OPEN
+
+
+def test_what_a_person_closed_is_not_forgotten_while_its_data_does_not_come() -> None:
+    done = play({LIKES: "DD"})
+    done.change(by_hand.closed(done.one, "Ann", at(2))[0])
+    done.run({LIKES: " " * 20 + "DD", SENT: "." * 22})
+    assert done.said == ["0 opened!"]
+    assert len(done.every) == 1
 
 
 def test_another_total_is_a_new_incident_for_who_closed_the_old_one() -> None:

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from analytics_platform.alerts.findings import Reading, Severity
-from analytics_platform.alerts.incident import HOUR, Kind, Mute, Policy, Reason, Status, key_of
-from analytics_platform.alerts.incidents import advance, late, of_interest
+from analytics_platform.alerts.incident import Mute, Policy, Reason, Status, key_of
+from analytics_platform.alerts.incident_json import decode, encode
+from analytics_platform.alerts.incidents import advance, of_interest
 from analytics_platform.metrics.series import BUCKET, SeriesKey
-from analytics_platform_tests.alerts.scenes import CTR, LIKES, NOON, VIEWS, Play, at, finding, play, reading
+from analytics_platform_tests.alerts.scenes import CTR, IOS, LIKES, NOON, VIEWS, Play, at, finding, play, reading
 
 HOURS = 4  # buckets of one
 
@@ -132,6 +133,23 @@ def test_a_series_that_is_not_heard_of_for_a_day_no_longer_holds_it_open() -> No
     assert done.one.recovered_at == at(1)
 
 
+def test_an_incident_of_which_nothing_is_heard_is_not_told_of_and_after_a_day_it_is_lost() -> None:
+    sent = SeriesKey("messenger", "messages_sent")
+    done = play({LIKES: "X" + " " * 95, sent: "." * 96})
+    assert done.said == ["0 opened!"]
+    done.run({sent: "." * 4, LIKES: " " * 4})
+    assert done.said == ["0 opened!", "96 lost"]
+    assert (done.one.status, done.one.ended, done.one.over) == (Status.CLOSED, Reason.LOST, True)
+    assert done.one.recovered_at is None
+    assert decode(encode(done.one)) == done.one
+
+
+def test_what_was_not_heard_of_is_renewed_when_it_is_and_only_then() -> None:
+    sent = SeriesKey("messenger", "messages_sent")
+    done = play({LIKES: "X" + " " * 40 + "D", sent: "." * 42})
+    assert done.said == ["0 opened!", "41 reminder!"]
+
+
 def test_the_loss_of_a_ratio_is_in_its_numerator() -> None:
     done = play({CTR: "DD..."})
     [member] = done.one.members
@@ -181,7 +199,8 @@ def test_nothing_at_all_is_never_the_new_normal() -> None:
 def test_a_muted_incident_goes_on_without_a_sound_and_is_told_when_that_is_over() -> None:
     mute = Mute(until=at(10), metric="likes")
     done = play({LIKES: "D" * 12}, mutes=(mute,))
-    assert [word for word in done.said if "!" in word] == ["10 opened!"]
+    # By the end of the bucket, which is when it is known.
+    assert [word for word in done.said if "!" in word] == ["9 opened!"]
     assert done.said[0] == "0 opened"
     short = play({LIKES: "DD...."}, mutes=(mute,))
     assert short.one.loud_revision == 0
@@ -199,9 +218,33 @@ def test_in_quiet_hours_only_what_is_critical_is_loud_and_the_rest_waits() -> No
     def quiet(_: SeriesKey, moment: datetime) -> bool:
         return moment < at(6)
 
-    assert [w for w in play({LIKES: "D" * 8}, quiet=quiet).said if "!" in w] == ["6 opened!"]
+    assert [w for w in play({LIKES: "D" * 8}, quiet=quiet).said if "!" in w] == ["5 opened!"]
     assert play({LIKES: "X"}, quiet=quiet).said == ["0 opened!"]
     assert not any("!" in w for w in play({LIKES: "D..." + "." * 10}, quiet=quiet).said)
+
+
+def test_what_is_known_late_is_loud_only_where_neither_the_bucket_nor_the_moment_of_telling_is_quiet() -> None:
+    def loud(bucket: int, spoken_at: datetime | None) -> bool:
+        def quiet(_: SeriesKey, moment: datetime) -> bool:
+            return at(10) <= moment < at(20)
+
+        step = advance([], at(bucket), [finding(LIKES, bucket)], [], Policy(quiet=quiet), spoken_at=spoken_at)
+        return step.events[0].loud
+
+    assert loud(8, None)
+    assert not loud(9, None)  # it ends when the quiet hours begin
+    assert loud(19, None)
+    assert not loud(5, at(12))
+    assert not loud(12, at(25))
+    assert loud(5, at(8))
+    assert loud(5, at(25))
+
+
+def test_a_mute_is_asked_at_the_moment_of_telling() -> None:
+    policy = Policy(mutes=(Mute(until=at(10), metric="likes"),))
+    for spoken_at, loud in ((at(9), False), (at(10), True)):
+        step = advance([], at(5), [finding(LIKES, 5)], [], policy, spoken_at=spoken_at)
+        assert step.events[0].loud is loud
 
 
 def test_the_same_findings_make_the_same_keys_and_the_same_incidents() -> None:
@@ -216,6 +259,8 @@ def test_the_same_findings_make_the_same_keys_and_the_same_incidents() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         advance([], NOON.replace(tzinfo=None), [], [])
+    with pytest.raises(ValueError, match="of telling, has no time zone"):
+        advance([], NOON, [], [], spoken_at=NOON.replace(tzinfo=None))
     with pytest.raises(ValueError, match="findings of another bucket"):
         advance([], at(1), [finding(LIKES, 0)], [])
     with pytest.raises(ValueError, match="two findings"):
@@ -246,51 +291,6 @@ def test_two_services_may_be_judged_at_their_own_pace() -> None:
     assert done.one.started == at(0)
 
 
-# ------------------------------------------------------------------------------------------------------------ late data
-
-
-def test_late_data_is_an_incident_of_its_source() -> None:
-    told = at(0) + timedelta(minutes=40)
-    first = late([], "feed_actions", at(0), told, services=("feed",))
-    [one] = first.incidents
-    assert (one.kind, one.status, one.started, one.opened_at) == (Kind.LATE_DATA, Status.OPEN, at(0), told)
-    assert (one.services, one.source, one.members) == (("feed",), "feed_actions", ())
-    assert [(e.reason, e.loud) for e in first.events] == [(Reason.OPENED, True)]
-
-    again = late(first.living, "feed_actions", at(0), told + BUCKET)
-    assert again.events == ()
-    reminded = late(again.living, "feed_actions", at(0), told + 6 * HOUR)
-    assert [(e.reason, e.loud) for e in reminded.events] == [(Reason.REMINDER, True)]
-    there = late(reminded.living, "feed_actions", None, told + 7 * HOUR, resumed=at(25))
-    [one] = there.incidents
-    assert (one.status, one.recovered_at, one.duration) == (Status.RECOVERED, at(25), 25 * BUCKET)
-    relapsed = late(there.living, "feed_actions", at(27), told + 8 * HOUR)
-    assert [(e.reason, e.loud) for e in relapsed.events] == [(Reason.REOPENED, False)]
-    assert relapsed.incidents[0].started == at(0)
-
-
-def test_late_data_is_closed_by_time_alone_and_says_nothing_of_metrics() -> None:
-    open_late = late([], "feed_actions", at(0), at(3)).living
-    there = late(open_late, "feed_actions", None, at(5), resumed=at(1))
-    step = advance([*there.living], at(6), [finding(LIKES, 6)], [])
-    assert len(step.incidents) == 2
-    assert step.belongs[LIKES] != there.incidents[0].key
-    done = advance(step.living, at(9), [finding(LIKES, 9)], [])
-    assert {(one.kind, one.status) for one in done.incidents} == {
-        (Kind.LATE_DATA, Status.CLOSED),
-        (Kind.ANOMALY, Status.OPEN),
-    }
-    assert late([], "feed_actions", None, at(0)).incidents == ()
-
-
-def test_one_source_that_is_late_says_nothing_of_another() -> None:
-    feed = late([], "feed_actions", at(0), at(3))
-    both = late(feed.living, "message_actions", at(1), at(3))
-    assert [one.source for one in both.incidents] == ["message_actions"]
-    with pytest.raises(ValueError, match="lateness of feed_actions has no time zone"):
-        late([], "feed_actions", at(0).replace(tzinfo=None), at(1))
-
-
 # --------------------------------------------------------------------------------------------------------- what lasts
 
 
@@ -316,3 +316,30 @@ def test_what_is_half_as_bad_as_at_the_worst_has_not_recovered() -> None:
     for k in range(8, 11):
         living = advance(living, at(k), [], [reading(LIKES, k)]).living
     assert (living[0].status, living[0].recovered_at) == (Status.RECOVERED, at(8))
+
+
+def test_of_a_noisy_slice_the_band_decides_whether_it_is_back() -> None:
+    noisy = replace(finding(IOS, 0, score=2.0), low=20.0, high=180.0)
+    steady = replace(finding(IOS, 0, score=2.0), low=60.0, high=140.0)
+    for first, status in ((noisy, Status.RECOVERED), (steady, Status.OPEN)):
+        living = advance([], at(0), [first], []).living
+        for k in range(1, 4):
+            living = advance(living, at(k), [], [Reading(IOS, at(k), 70.0, 100.0, usual=True)]).living
+        assert living[0].status is status
+
+
+def test_a_slice_that_lingers_does_not_keep_the_incident_of_its_total_open() -> None:
+    done = play({LIKES: "DD" + "." * 6, IOS: "DD" + "-" * 6})
+    assert done.said == ["0 opened!", "4 recovered"]
+    assert done.one.recovered_at == at(2)
+    # Where no total takes part, it does.
+    alone = play({IOS: "DD" + "-" * 6})
+    assert alone.one.status is Status.OPEN
+
+
+def test_a_slice_that_is_still_found_unusual_is_not_called_over_with_its_total() -> None:
+    done = play({LIKES: "DD" + "." * 10, IOS: "D" * 6 + "-" * 6})
+    assert [word for word in done.said if "updated" not in word] == ["0 opened!", "8 recovered"]
+    assert done.one.recovered_at == at(6)
+    done.run({LIKES: "....", IOS: "DD..."})
+    assert [word for word in done.said if "updated" not in word][2:] == ["12 reopened", "16 recovered"]

@@ -96,6 +96,10 @@ def test_a_closed_incident_says_how_long_it_was_and_what_it_cost() -> None:
     ]
 
 
+def test_what_is_closed_for_want_of_data_is_not_said_to_be_usual_again() -> None:
+    assert card(CARDS["lost"])[1] == "Alert 17; closed after 1 h 15 min, for its data no longer comes"
+
+
 def test_late_data_is_said_to_be_late_and_not_to_have_fallen() -> None:
     assert card(cases.LATE) == [
         "🕒 Data late: feed_actions since 13:05 (Feed)",
@@ -165,6 +169,7 @@ def test_a_metric_that_nobody_named_is_told_in_its_own_words() -> None:
         (Reason.RECOVERED, "Back to usual: Likes, Views and 1 more, after 30 min (Feed)"),
         (Reason.CLOSED, "Closed: Likes, Views and 1 more, after 30 min (Feed)"),
         (Reason.NEW_NORMAL, "Taken for the new normal: Likes, Views and 1 more, after 30 min (Feed)"),
+        (Reason.LOST, "Closed, for its data no longer comes: Likes, Views and 1 more, after 30 min (Feed)"),
         (Reason.BY_HAND, "Closed by hand: Likes, Views and 1 more, after 30 min (Feed)"),
     ],
 )
