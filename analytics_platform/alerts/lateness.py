@@ -54,21 +54,22 @@ class Arrivals:
         )
 
     def look_again_at(self, now: datetime) -> datetime | None:
-        """When counting the rows again tells how long the newest ended bucket grows, after a look at `now` (aware, noted
-        with `seen`); None where the look after the next bucket's end is early enough.
+        """When counting the rows again tells how long a bucket grows; None where looks at what is to be judged are
+        enough. `now`: the moment (aware) of the look that was `seen` last.
 
-        That is soon, then ever later, while the bucket grows, and once where buckets before it grew.
+        While the newest ended bucket grows, that is soon, then ever later; once where buckets before it grew. These are
+        also looked at right after their end, or what came since would not show.
         """
         end = bucket_of(now.astimezone(UTC))
         newest = int((end - BUCKET).timestamp())
         seen = self.watched.get(newest, ())
-        if len(seen) > 1:
-            unsettled = seen[-1][1] != seen[-2][1]
-        else:
-            others = (pairs for start, pairs in self.watched.items() if start != newest)
-            unsettled = bool(seen) and (any(self.settled.values()) or any(map(_grew, others)))
-        moments = (end + timedelta(minutes=minutes) for minutes in _LOOKS)
-        return next((moment for moment in moments if moment > now), None) if unsettled else None
+        growing = len(seen) > 1 and seen[-1][1] != seen[-2][1]
+        late = any(self.settled.values()) or any(map(_lacking, self.watched.values()))
+        if growing or (late and len(seen) == 1):
+            for minutes in _LOOKS:
+                if (moment := end + timedelta(minutes=minutes)) > now:
+                    return moment
+        return end + BUCKET if late else None
 
     def as_json(self) -> dict[str, Any]:
         """For a JSON column."""
@@ -100,12 +101,11 @@ class Arrivals:
                 pairs.pop()
             pairs.append((int((now - bucket - BUCKET).total_seconds()), rows))
         oldest = int((last - (WATCHED_BUCKETS - 1) * BUCKET).timestamp())
-        settled = dict(self.settled)
+        settled, known = dict(self.settled), lateness(self) // timedelta(minutes=1)
         for start in [start for start in watched if start < oldest]:
             pairs = watched.pop(start)
-            minutes = _complete_after(pairs)
             # Of a bucket that nobody looked at for hours, it is not known whether it grew.
-            if minutes is not None and pairs[-1][0] >= _WATCHED_SECONDS:
+            if pairs[-1][0] >= _WATCHED_SECONDS and (minutes := _complete_after(pairs, known)) is not None:
                 settled[start] = minutes
         forgotten = int((now - _KEPT).timestamp())
         return Arrivals(
@@ -114,27 +114,28 @@ class Arrivals:
         )
 
 
-def _grew(seen: Sequence[tuple[int, int]]) -> bool:
-    return seen[0][1] < seen[-1][1]
+def _lacking(seen: Sequence[tuple[int, int]]) -> int:
+    """How many of the looks, from the first on, came before the bucket was complete."""
+    return sum(1 for _ in takewhile(lambda pair: pair[1] < ENOUGH_ROWS * seen[-1][1], seen))
 
 
-def _complete_after(seen: Sequence[tuple[int, int]]) -> int | None:
-    """Whole minutes after its end at which a bucket was complete, 0 if it was at the first look; the least that is
-    possible where the looks before and after lie too far apart to tell.
+def _complete_after(seen: Sequence[tuple[int, int]], known: int = 0) -> int | None:
+    """Whole minutes after its end at which a bucket was complete; the least that is possible where the looks before and
+    after lie too far apart to tell.
 
-    None for a bucket that teaches nothing: without rows, complete when it was first looked at, long after its end, or
-    completed while nobody looked.
+    A bucket that is complete at its first look confirms the lateness that is `known`, unless that look was earlier.
+    None for one that teaches nothing: without rows, first looked at long after its end, or completed while nobody
+    looked.
     """
-    final = seen[-1][1]
-    if not final:
+    if not seen[-1][1]:
         return None
-    short = list(takewhile(lambda pair: pair[1] < ENOUGH_ROWS * final, seen))
+    short = _lacking(seen)
     if not short:
-        return 0 if seen[0][0] <= BUCKET.total_seconds() else None
-    lacking, complete = short[-1][0], seen[len(short)][0]
+        return min(known, seen[0][0] // 60) if seen[0][0] <= BUCKET.total_seconds() else None
+    lacking, complete = seen[short - 1][0], seen[short][0]
     if complete - lacking > _ASLEEP:
         return None
-    return math.ceil(complete / 60) if complete - lacking <= _CLOSE else math.ceil(lacking / 60) + 1
+    return math.ceil(complete / 60) if complete - lacking <= _CLOSE else lacking // 60 + 1
 
 
 def lateness(learned: Arrivals, override: timedelta | None = None) -> timedelta:
@@ -146,7 +147,7 @@ def lateness(learned: Arrivals, override: timedelta | None = None) -> timedelta:
     """
     if override is not None:
         return override
-    growing = [_complete_after(seen) for seen in learned.watched.values() if _grew(seen)]
+    growing = [_complete_after(seen) for seen in learned.watched.values() if _lacking(seen)]
     minutes = sorted([*learned.settled.values(), *(m for m in growing if m is not None)])
     if not minutes:
         return timedelta()

@@ -4,8 +4,9 @@ Belongs here: which days and buckets are counted when. Does not: SQL (`metrics/s
 (`defs/series_reading.py`), judging.
 
 Today's older buckets are taken as they are stored, and once an hour all of today is counted anew, so that rows which
-came late are in. Whatever is written of another day is that whole day. So a day whose last bucket is there was counted
-as a whole at the moment that the ledger names, and is outdated by what was loaded afterwards.
+came late are in. What is stored is never made less: a look of an earlier moment, or beside another process, leaves the
+buckets that are there. Whatever is written of another day is that whole day. So a day whose last bucket is there was
+counted as a whole at the moment that the ledger names, and is outdated by what was loaded afterwards.
 """
 
 import time
@@ -24,6 +25,7 @@ from analytics_platform.metrics.catalog import METRICS, Metric
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
 from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.series import BUCKET, Span, bucket_of
+from analytics_platform.metrics.series_changes import Counted, counted, noticeable
 from analytics_platform.metrics.tables import SERIES
 from analytics_platform.metrics.windows import EPOCH, Window, day_window, days, local_day
 from analytics_platform.queries import Query, compose
@@ -77,16 +79,18 @@ class Memory:
     """What a process knows of the table between two looks. Begun anew, everything is counted once more.
 
     `until`: by service, the end (naive UTC) of its newest bucket. `whole_at`: when today was last counted as a whole.
-    `days`: fingerprints of days that may still change. `computed`: when the days were computed, as last seen in
-    the ledger; `own`: those that were written from here since. `todo`: days of the history to compute, oldest first;
-    None before the first look. `newest`: of sources, by table. `changed`, `rewritten`: what the caller is to be told.
+    `days`: totals of days that may still change, as the caller knows them. `computed`: when the days were computed, as
+    last seen in the ledger; `own`: those that were written from here since. `todo`: days of the history to compute,
+    oldest first; None before the first look. `overslept`: looks have failed for so long that days may have been left
+    unfinished. `newest`: of sources, by table. `changed`, `rewritten`: what the caller is to be told.
     """
 
     until: dict[str, datetime] = field(default_factory=dict)
     whole_at: datetime | None = None
-    days: dict[date, dict[tuple[str, datetime], int]] = field(default_factory=dict)
+    days: dict[date, dict[tuple[str, datetime], Counted]] = field(default_factory=dict)
     computed: dict[date, datetime] = field(default_factory=dict)
     todo: list[date] | None = None
+    overslept: bool = False
     own: set[date] = field(default_factory=set)
     newest: dict[str, datetime] = field(default_factory=dict)
     changed: set[tuple[str, datetime]] = field(default_factory=set)
@@ -97,10 +101,12 @@ class Memory:
 class Refreshed:
     """What a look brought. Sources are event tables; moments are aware UTC.
 
-    `until`: the end of the newest bucket that is there, by source. `fresh`: buckets new since the last look of this
-    memory, as (start of the first, end of the last); a source without new ones is missing. `changed`: starts of older
-    buckets with another value than before, by source. `rewritten`: days (local) of the history that were computed since
-    the last look, by this one or by a run. `missing`: days of the history that are still to be computed.
+    `until`: the end of the newest closed bucket, by source; what is stored may go further. `fresh`: buckets new since
+    the last look of this memory, as (start of the first, end of the last); a source without new ones is missing.
+    `changed`: starts of older buckets, by source, of which a total has become noticeably different since it was last
+    told: by more than 1 % of what was counted and by more than 2 events. The table has the exact figures all the same.
+    `rewritten`: days (local) of the history that were computed since the last look, by this one or by a run. `missing`:
+    days of the history that are still to be computed.
     """
 
     until: Mapping[str, datetime]
@@ -152,6 +158,8 @@ def refresh(
     missing = 0
     if until:
         today = local_day(moment, plan.zone)
+        yesterday = day_window(today - _DAY, plan.zone)
+        memory.overslept |= any(end < yesterday.start for end in memory.until.values())
         whole = memory.whole_at is None or moment - memory.whole_at >= _WHOLE_EVERY
         _recent_days(warehouse, plan, today, until, memory, whole=whole)
         if whole or memory.todo is None:
@@ -190,15 +198,29 @@ def _recent_days(
         # Of yesterday the ledger tells whether anything was loaded since; today there always is.
         if not new and not (whole and (day == today or _outdated(warehouse, day, plan.zone))):
             continue
-        spans = {name: Span(window.start, end) for name, end in ends.items()}
+        stored = _stored_until(warehouse, day, window)
+        since = dict.fromkeys(ends, window.start)
         if day == today and day in memory.days and not whole:
-            kept = {name: memory.until.get(name, window.start) - _RECOUNTED for name in ends}
-            spans = {name: Span(max(kept[name], window.start), end) for name, end in ends.items()}
+            for name in ends:
+                kept = min(memory.until.get(name, EPOCH), stored.get(name, EPOCH)) - _RECOUNTED
+                since[name] = max(kept, window.start)
+        spans = {name: Span(since[name], max(end, stored.get(name, end))) for name, end in ends.items()}
         warehouse.replace_day(SERIES, day, plan.statement(day, spans))
         memory.own.add(day)
         _compare(warehouse, day, Window(min(span.since for span in spans.values()), window.end), memory)
     memory.until = dict(until)
     memory.days = {day: marks for day, marks in memory.days.items() if day >= today - _DAY}
+
+
+def _stored_until(warehouse: Warehouse, day: date, window: Window) -> dict[str, datetime]:
+    """By service, the end of the newest bucket that is there of the day."""
+    found: dict[str, datetime] = {}
+    for row in warehouse.rows(series.extent(day, day)):
+        service, newest = str(row["service"]), row["newest"]
+        if isinstance(newest, datetime):
+            # Beyond the day are rows of the same date in another time zone.
+            found[service] = max(found.get(service, EPOCH), min(newest + BUCKET, window.end))
+    return found
 
 
 def _outdated(warehouse: Warehouse, day: date, zone: ZoneInfo) -> bool:
@@ -207,20 +229,20 @@ def _outdated(warehouse: Warehouse, day: date, zone: ZoneInfo) -> bool:
 
 
 def _compare(warehouse: Warehouse, day: date, window: Window, memory: Memory) -> None:
-    """Note the buckets of that part of the day that were there before and are different now."""
-    from analytics_platform.metrics.series_grid import fingerprints
-
-    marks = fingerprints(warehouse.table(series.series_rows(window)))
+    """Note the buckets of that part of the day that were there before and are noticeably different now."""
+    now = counted(warehouse.rows(series.series_rows(window, totals=True)))
     known = memory.days.get(day)
     if known is None:
-        memory.days[day] = dict(marks)
+        memory.days[day] = dict(now)
         return
-    before = {key: mark for key, mark in known.items() if key[1] >= window.start}
-    for key in before.keys() | marks.keys():
+    for key in {key for key in known if key[1] >= window.start} | now.keys():
         name, bucket = key
-        if bucket < memory.until.get(name, EPOCH) and before.get(key, 0) != marks.get(key, 0):
+        if bucket >= memory.until.get(name, EPOCH):
+            known[key] = now.get(key, {})
+        # What is not named stays as it was: many small changes in the end are a large one.
+        elif noticeable(known.get(key, {}), now.get(key, {})):
             memory.changed.add(key)
-    known.update({**dict.fromkeys(before, 0), **marks})
+            known[key] = now.get(key, {})
 
 
 def _history(warehouse: Warehouse, plan: Plan, memory: Memory, deadline: float, progress: Progress | None) -> int:
@@ -256,10 +278,11 @@ def _check_history(warehouse: Warehouse, plan: Plan, today: date, memory: Memory
         if today - _DAY in again:
             _compare(warehouse, today - _DAY, day_window(today - _DAY, plan.zone), memory)
     whole = set(warehouse.current_days(SERIES, first, last)) if first <= last else set()
-    if memory.todo is None:
+    if memory.todo is None or memory.overslept:
         whole -= unfinished_days(warehouse, plan, first, last)
     memory.todo = _worth_computing(warehouse, plan, [day for day in days(first, last) if day not in whole], computed)
     memory.computed = computed
+    memory.overslept = False
     memory.own.clear()
 
 

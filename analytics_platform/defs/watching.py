@@ -105,7 +105,9 @@ def look(tower: Tower, moment: datetime) -> Looked:
     if not found.behind:
         desk.tell_lateness(standings, seen.newest, slow, {source for source, one in arrivals.items() if one.live})
         closing = [bucket_of(moment - wait) + BUCKET + wait for wait in slow.values()]
-        found.next_at = min([*closing, *([moment + _AGAIN] if found.held else [])], default=moment + BUCKET)
+        again = [at for one in arrivals.values() if (at := one.look_again_at(moment))]
+        again += [moment + _AGAIN] if found.held else []
+        found.next_at = min([*closing, *again], default=moment + BUCKET)
     return found
 
 

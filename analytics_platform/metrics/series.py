@@ -151,6 +151,7 @@ def series_day(
     params: dict[str, Value] = {"event_date": day}
     if found:
         params |= {"recent_first": day - timedelta(days=RECENT_DAYS), "first_slot": _slot(window.start)}
+        params |= {"day_start": window.start, "day_end": window.end}
     for service in found:
         span = spans[service.name] if spans else whole
         until = max(window.start, min(span.until, window.end))

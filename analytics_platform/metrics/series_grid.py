@@ -1,14 +1,12 @@
 """Stored rows of series/quarter_hour as arrays on a gap-free grid: a row a series, a column a bucket.
 
-Belongs here: from rows to arrays, what is usual at a time of day, whether rows are the same as before. Does not:
-reading a warehouse (`defs/series_reading.py`), judging (`detectors/`). Imported lazily only: numpy and pyarrow are
-imported at the top.
+Belongs here: from rows to arrays, what is usual at a time of day. Does not: reading a warehouse
+(`defs/series_reading.py`), whether figures have changed (`metrics/series_changes.py`), judging (`detectors/`). Imported
+lazily only: numpy and pyarrow are imported at the top.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,13 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from analytics_platform.metrics.series import BUCKET, TABLES, SeriesKey
+from analytics_platform.metrics.series import TABLES, SeriesKey
 from analytics_platform.metrics.windows import EPOCH, Window
 
 _SECONDS = 900
 _PER_DAY = 96
 _NAMES = ("service", "metric", "dimension", "dimension_value")
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -90,34 +87,6 @@ def usual_events(grid: Grid) -> Mapping[str, NDArray[np.float64]]:
             by_slot = [largest[slot == k] for k in range(_PER_DAY)]
             usual[table.name] = np.array([float(np.median(v)) if len(v) else 0.0 for v in by_slot])
     return usual
-
-
-def fingerprints(rows: pa.Table) -> Mapping[tuple[str, datetime], int]:
-    """A number for each service and bucket of stored rows, the same when every series has the same value there.
-
-    Rows of zeros do not count: a slice value that occurs for the first time brings zeros to earlier buckets.
-    """
-    if not rows.num_rows:
-        return {}
-    code, names = _codes(rows)
-    marks = np.zeros(int(code.max()) + 1, np.uint64)
-    services = np.zeros(len(marks), np.int64)
-    for c in np.flatnonzero(np.bincount(code)):
-        key = _key(int(c), names)
-        words = "\0".join((key.service, key.metric, key.dimension, key.value)).encode()
-        marks[c] = np.uint64(zlib.crc32(words) | zlib.crc32(words[::-1]) << 32 | 1)
-        services[c] = names[0].index(key.service)
-    value, base = (np.nan_to_num(_floats(rows[name])).view(np.uint64) for name in ("value", "base"))
-    with np.errstate(over="ignore"):
-        # Of a figure, high bits alone are set: brought down, or they would be lost in the product.
-        mixed = ((value ^ (value >> np.uint64(29))) * _MIX + (base ^ (base >> np.uint64(31)))) * marks[code]
-        mixed = np.where((value == 0) & (base == 0), np.uint64(0), mixed ^ (mixed >> np.uint64(32)))
-        place = _seconds(rows["bucket_time"]) // _SECONDS * len(names[0]) + services[code]
-        order = np.argsort(place, kind="stable")
-        first = np.flatnonzero(np.diff(place[order], prepend=-1))
-        sums = np.add.reduceat(mixed[order], first)
-    found = zip(place[order][first].tolist(), sums.tolist(), strict=True)
-    return {(names[0][k % len(names[0])], EPOCH + k // len(names[0]) * BUCKET): mark for k, mark in found}
 
 
 def _codes(rows: pa.Table) -> tuple[NDArray[np.int64], list[list[str]]]:

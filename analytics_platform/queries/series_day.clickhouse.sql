@@ -64,7 +64,8 @@ FROM (
           , toInt64(sumIf(ifNull(value, 0), metric = '{{ m.name }}'))
         {% endfor %}
         FROM results.series_quarter_hour
-        WHERE event_date = $event_date AND dimension IN ('total'{% for d in dimensions %}, '{{ d.name }}'{% endfor %})
+        WHERE event_date = $event_date AND bucket_time >= $day_start AND bucket_time < $day_end
+          AND dimension IN ('total'{% for d in dimensions %}, '{{ d.name }}'{% endfor %})
           AND ({% for s in services %}(service = '{{ s.name }}' AND bucket_time < ${{ s.name }}_from){{ ' OR ' if not loop.last }}{% endfor %})
         GROUP BY service, dimension, dimension_value, bucket_time
         UNION ALL

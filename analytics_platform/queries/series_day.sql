@@ -4,7 +4,7 @@
   one number, which is cheaper to group by than two.
 
   Of each service the buckets first..end are shown; from `from` on they are counted in the events, those before are taken
-  as they are stored. A user's attributes are those of the last event within the bucket (ties: the greatest values), so
+  as they are stored, unless they are of the day in another time zone. A user's attributes are those of the last event within the bucket (ties: the greatest values), so
   that slices add up to the total. What has no event has a row of zeros: the total always, and every value that occurs on
   the day or was stored above 0 in the week before.
 
@@ -88,7 +88,8 @@ found AS (
     , CAST(sum(CASE WHEN metric = '{{ m.name }}' THEN value ELSE 0 END) AS BIGINT)
   {% endfor %}
   FROM results.series_quarter_hour
-  WHERE event_date = $event_date AND dimension IN (SELECT dimension FROM each_way)
+  WHERE event_date = $event_date AND bucket_time >= $day_start AND bucket_time < $day_end
+    AND dimension IN (SELECT dimension FROM each_way)
     AND ({% for s in services %}service = '{{ s.name }}' AND bucket_time < ${{ s.name }}_from{{ ' OR ' if not loop.last }}{% endfor %})
   GROUP BY service, dimension, dimension_value, bucket_time
 ),

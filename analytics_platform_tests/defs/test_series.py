@@ -14,7 +14,7 @@ from analytics_platform.defs.series import Memory, Plan, Refreshed, backfill, re
 from analytics_platform.defs.series_reading import look, read
 from analytics_platform.metrics.catalog import METRICS, Count, Source
 from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
-from analytics_platform.metrics.series import BUCKET, SeriesKey, totals
+from analytics_platform.metrics.series import BUCKET, SeriesKey, Span, totals
 from analytics_platform.metrics.series_grid import usual_events
 from analytics_platform.metrics.tables import SERIES
 from analytics_platform.queries import Query
@@ -74,6 +74,11 @@ def looks(warehouse: Warehouse, memory: Memory, moments: Sequence[datetime]) -> 
     return [refresh(warehouse, PLAN, moment, {}, memory) for moment in moments]
 
 
+def several(moment: str, count: int = 3) -> Events:
+    """Views of so many users at that moment (naive UTC): enough to be noticed."""
+    return Events([feed(9_001 + k, datetime.fromisoformat(moment)) for k in range(count)])
+
+
 def test_the_first_look_computes_the_history_from_the_first_event_on(warehouse: DuckDBWarehouse) -> None:
     put(warehouse, until(at("12:07")))
     told: list[tuple[int, int]] = []
@@ -125,9 +130,9 @@ def test_rows_that_come_late_correct_their_quarter_and_are_told_of(warehouse: Du
     put(warehouse, until(at("12:00")))
     memory = Memory()
     looks(warehouse, memory, [at("12:01")])
-    late = Events([feed(9_001, datetime.fromisoformat("2026-05-05 09:31"))])  # half an hour old
-    older = Events([], [message(9_002, 1, datetime.fromisoformat("2026-05-05 03:05"))])
-    yesterday = Events([feed(9_003, datetime.fromisoformat("2026-05-04 10:01"))])
+    late = several("2026-05-05 09:31")  # half an hour old
+    older = Events([], [message(9_002 + k, 1, datetime.fromisoformat("2026-05-05 03:05")) for k in range(3)])
+    yesterday = several("2026-05-04 10:01")
     for more in (late, older, yesterday):
         put(warehouse, more, append=True)
     [soon, hourly] = looks(warehouse, memory, [at("12:16"), at("13:02")])
@@ -146,6 +151,72 @@ def test_rows_that_come_late_correct_their_quarter_and_are_told_of(warehouse: Du
     )
     expected = alive(standard(everything, DAY, BERLIN))
     assert stored == {k: c for k, c in expected.items() if k[4] < datetime.fromisoformat("2026-05-05 11:15")}
+
+
+def test_a_row_or_two_are_counted_but_not_told_of_until_they_add_up(warehouse: DuckDBWarehouse) -> None:
+    put(warehouse, until(at("12:00")))
+    memory = Memory()
+    looks(warehouse, memory, [at("12:01")])
+    [[before]] = read(warehouse, at("11:30"), at("11:45"), [SeriesKey("feed", "views")]).values.tolist()
+    told = []
+    for k, clock in enumerate(("12:16", "12:31")):
+        put(warehouse, several("2026-05-05 09:31", 2), append=True)
+        [found] = looks(warehouse, memory, [at(clock)])
+        told.append(found.changed)
+        grid = read(warehouse, at("11:30"), at("11:45"), [SeriesKey("feed", "views")])
+        assert grid.values.tolist() == [[before + 2 * (k + 1)]]
+    assert told == [{}, {"feed_actions": (at("11:30"),)}]
+
+
+def test_a_look_of_another_moment_takes_no_quarter_back(warehouse: DuckDBWarehouse) -> None:
+    put(warehouse, until(at("18:00")))
+    running = Memory()
+    looks(warehouse, running, [at("18:01")])
+    stored = cells(warehouse, DAY)
+    # As of before, as of yesterday, and one that leaves the last hour alone.
+    waiting = {"feed_actions": timedelta(hours=1), "message_actions": timedelta(hours=1)}
+    for moment, wait in ((at("14:00"), {}), (at("14:00", DAY - timedelta(days=1)), {}), (at("18:02"), waiting)):
+        found = refresh(warehouse, PLAN, moment, wait, Memory(todo=[]))
+        assert found.until["feed_actions"] <= at("17:00")
+        assert cells(warehouse, DAY) == stored
+    assert alive(cells(warehouse, DAY - timedelta(days=1))) == alive(
+        standard(EVERYTHING, DAY - timedelta(days=1), BERLIN)
+    )
+    [following] = looks(warehouse, running, [at("18:16")])
+    assert not following.changed
+    assert following.fresh["feed_actions"] == (at("18:00"), at("18:15"))
+
+
+def test_a_day_that_lost_its_quarters_is_counted_again_and_not_filled_with_zeros(warehouse: DuckDBWarehouse) -> None:
+    put(warehouse, until(at("12:00")))
+    memory = Memory()
+    looks(warehouse, memory, [at("12:01")])
+    stored, start = cells(warehouse, DAY), datetime.fromisoformat("2026-05-04 22:00")
+    lost = dict.fromkeys(("feed", "messenger"), Span(start, start + 8 * BUCKET))
+    warehouse.replace_day(SERIES, DAY, PLAN.statement(DAY, lost))
+    looks(warehouse, memory, [at("12:16")])
+    assert {key: cell for key, cell in cells(warehouse, DAY).items() if key in stored} == stored
+
+
+def test_a_day_that_failing_looks_left_in_the_middle_is_computed_whole(warehouse: DuckDBWarehouse) -> None:
+    put(warehouse, EVERYTHING)
+    memory = Memory()
+    looks(warehouse, memory, [at("12:00", FIRST), at("12:15", FIRST)])
+    assert FIRST in warehouse.current_days(SERIES, FIRST, FIRST)
+    [found] = looks(warehouse, memory, [at("12:15")])
+    assert FIRST in found.rewritten
+    assert alive(cells(warehouse, FIRST)) == alive(standard(EVERYTHING, FIRST, BERLIN))
+    assert not memory.overslept
+
+
+def test_after_the_zone_has_changed_no_quarter_is_there_twice(warehouse: DuckDBWarehouse) -> None:
+    put(warehouse, until(at("12:00")))
+    refresh(warehouse, PLAN, at("12:01"), {}, Memory())
+    moved, memory = Plan(ZoneInfo("America/New_York"), PLAN.start_date), Memory()
+    for clock in ("12:16", "12:31", "13:31"):
+        refresh(warehouse, moved, at(clock), {}, memory)
+    rows = warehouse.rows(Query("stored", "SELECT * FROM results.series_quarter_hour"))
+    assert len(rows) == len(cells_of(rows))
 
 
 def test_a_new_slice_value_does_not_change_the_quarters_before(warehouse: DuckDBWarehouse) -> None:
@@ -315,7 +386,7 @@ def test_on_clickhouse_it_is_the_same() -> None:
         put(warehouse, seen)
         first = refresh(warehouse, PLAN, at("12:01"), {}, memory)
         assert (first.missing, len(first.rewritten)) == (0, 2)
-        put(warehouse, Events([feed(9_001, datetime.fromisoformat("2026-05-05 09:31"))]), append=True)
+        put(warehouse, several("2026-05-05 09:31"), append=True)
         found = refresh(warehouse, PLAN, at("12:16"), {}, memory)
         assert found.changed == {"feed_actions": (at("11:30"),)}
         assert found.fresh["feed_actions"] == (at("12:00"), at("12:15"))

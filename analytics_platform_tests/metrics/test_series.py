@@ -13,6 +13,7 @@ from analytics_platform.metrics import catalog, series
 from analytics_platform.metrics.catalog import METRICS, Count, Distinct, Metric, Ratio, Source
 from analytics_platform.metrics.dimensions import Labels
 from analytics_platform.metrics.series import SeriesKey, Span
+from analytics_platform.metrics.series_changes import counted, noticeable
 from analytics_platform.metrics.tables import SERIES
 from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query
@@ -126,6 +127,36 @@ def test_stored_quarters_and_new_ones_make_the_day_that_is_computed_at_once(duck
     rest = {"feed": Span(noon, window.end), "messenger": Span(noon, window.end)}
     same(cells_of(engine.rows(series.series_day(PLAIN, BERLIN, LABELS, rest))), expected)
     assert len(stored) < len(expected)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_what_is_stored_of_the_day_in_another_zone_is_not_taken(duckdb: DuckDB, zone: str) -> None:
+    events = simulated(Scenario(PLAIN - timedelta(days=1), 3, 80, 2, BERLIN))
+    engine, window = holding(duckdb, events), day_window(PLAIN, ZoneInfo(zone))
+    expected = cells_of(engine.rows(series.series_day(PLAIN, ZoneInfo(zone), LABELS)))
+    assert {key[4] for key in expected} == set(series.buckets(window))
+    engine.write(SERIES, series.series_day(PLAIN, BERLIN, LABELS))
+    spans = dict.fromkeys(("feed", "messenger"), Span(window.start, window.end))
+    same(cells_of(engine.rows(series.series_day(PLAIN, ZoneInfo(zone), LABELS, spans))), expected)
+
+
+def test_a_change_is_noticeable_from_more_than_two_events_and_one_per_cent_on() -> None:
+    at = moment("2026-05-05 10:00")
+
+    def of(views: float, likes: float) -> dict[str, tuple[float, float]]:
+        base = {"service": "feed", "bucket_time": at, "base": None}
+        ratio = {"metric": "ctr", "value": likes / views if views else None, "base": int(views)}
+        return counted([{**base, "metric": "views", "value": views}, {**base, **ratio}])["feed", at]
+
+    assert not noticeable(of(100, 10), of(102, 12))
+    assert noticeable(of(100, 10), of(103, 10))
+    assert noticeable(of(100, 10), of(100, 13))  # one total of several
+    assert not noticeable(of(10_000, 100), of(10_100, 100))
+    assert noticeable(of(10_000, 100), of(10_101, 100))
+    assert noticeable(of(100, 10), of(97, 10))
+    assert noticeable(of(0, 0), of(3, 0))
+    assert noticeable(of(3, 0), {})
+    assert not noticeable({}, of(0, 0))
 
 
 def test_only_quarters_that_begin_before_the_bound_are_there(duckdb: DuckDB) -> None:

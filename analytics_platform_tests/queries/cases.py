@@ -96,6 +96,8 @@ def _series() -> list[Query]:
         *(series.series_day(day, ZONE, LABELS) for day in (*DAYS, EMPTY)),
         *(series.series_day(DAY, ZoneInfo(zone), LABELS, sliced_by=()) for zone in _CLOCKS),
         series.series_day(DAY, ZONE, LABELS, part),
+        # Beside rows that were stored as the day of another zone.
+        *(series.series_day(DAY, ZoneInfo(zone), LABELS, part) for zone in _CLOCKS),
         series.series_day(DAY, ZONE, LABELS, {"feed": part["feed"]}),
         *(
             series.series_day(
