@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -78,7 +79,7 @@ def looks(home: Home, dimensions: tuple[str, ...]) -> tuple[float, float, int, i
     took = []
     for k in range(1, _LOOKS + 1):
         then = moment + k * _QUARTER
-        took.append(cpu(lambda: look(anew, then)))  # noqa: B023 - called at once
+        took.append(cpu(partial(look, anew, then)))
     series = sum(len(kept.keys) for kept in anew.followers.kept.values())
     [row] = warehouse.rows(
         Query("today", "SELECT count(*) AS n FROM events.feed_actions WHERE time >= $day", {"day": _TODAY})

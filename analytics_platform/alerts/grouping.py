@@ -97,16 +97,20 @@ def joined(member: Member | None, finding: Finding) -> Member:
         calm=0,
         usual_since=None,
     )
-    if finding.score <= member.worst_score:
-        return after
-    return replace(
-        after,
-        what=finding.what,
-        worst_at=finding.bucket,
-        worst_score=finding.score,
-        worst_value=finding.value,
-        worst_expected=finding.expected,
-    )
+    if finding.score > member.worst_score:
+        after = replace(after, what=finding.what, worst_score=finding.score)
+    return _at_worst(after, finding.bucket, finding.value, finding.expected)
+
+
+def _at_worst(member: Member, bucket: datetime, value: float, expected: float) -> Member:
+    """The member, with that bucket as its worst if it is farther from what was expected than all before."""
+
+    def away(one: float, usual: float) -> float:
+        return abs(one - usual) / usual if usual > 0 else abs(one - usual)
+
+    if away(value, expected) <= away(member.worst_value, member.worst_expected):
+        return member
+    return replace(member, worst_at=bucket, worst_value=value, worst_expected=expected)
 
 
 def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
@@ -125,7 +129,8 @@ def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
     if other_side or (reading.usual and not _still_away(member, reading.value, reading.expected)):
         return replace(after, calm=member.calm + 1, usual_since=member.usual_since or reading.bucket)
     loss = delta * (1.0 if member.base is None else member.base) if lasting else 0.0
-    return replace(after, calm=0, usual_since=None, loss=member.loss + loss)
+    after = replace(after, calm=0, usual_since=None, loss=member.loss + loss)
+    return _at_worst(after, reading.bucket, reading.value, reading.expected)
 
 
 def _still_away(member: Member, value: float, expected: float) -> bool:

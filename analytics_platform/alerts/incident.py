@@ -58,9 +58,10 @@ class Reason(StrEnum):
 class Member:
     """A series that takes part. Buckets are their starts, aware UTC.
 
-    `first`, `last`: the first and last bucket that was a finding; `bad`: how many were. `what`, `worst_*`: of the
-    finding with the highest score; `newest`: what the newest one was. `value`, `expected`, `score`, `at`: of the newest
-    bucket in which it was heard of (score 0: no finding); `low`, `high`, `base`: of the newest finding. `loss`: sum of
+    `first`, `last`: the first and last bucket that was a finding; `bad`: how many were. `what`, `worst_score`: of the
+    finding with the highest score; `worst_at`, `worst_value`, `worst_expected`: of the bucket farthest from what was
+    expected; `newest`: what the newest one was. `value`, `expected`, `score`, `at`: of the newest bucket in which it
+    was heard of (score 0: no finding); `low`, `high`, `base`: of the newest finding. `loss`: sum of
     value - expected over findings and buckets that were not back to usual; for a ratio times its base, so in its
     numerator: negative is what is missing. `calm`: buckets in a row that were as usual, since `usual_since`.
     """

@@ -201,7 +201,7 @@ def summary(board: Scoreboard, zone: ZoneInfo) -> tuple[str, ...]:
     said = [
         f"{found}; {_many(len(board.false), 'false alarm')} in {board.weeks:.1f} weeks ({rate:.1f} a week, all metrics "
         f"and slices together)"
-        + (f", {_many(len(board.beside), 'incident')} more beside planted ones." if board.beside else "."),
+        + (f"; {_many(len(board.beside), 'alert')} more at the time of planted ones." if board.beside else "."),
         f"The days before {board.since.astimezone(zone):%Y-%m-%d} are learned from and not judged"
         + (f"; {_many(len(board.skipped), 'planted incident')} lay there." if board.skipped else "."),
     ]

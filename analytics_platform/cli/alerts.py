@@ -14,6 +14,7 @@ import typer
 from analytics_platform.cli import alerts_calendar, alerts_check, alerts_replay, alerts_train
 from analytics_platform.cli.console import JobError, out, show_list
 from analytics_platform.cli.context import Context, HomeOption, begin, whoever
+from analytics_platform.metrics.series import BUCKET
 
 if TYPE_CHECKING:
     from analytics_platform.alerts.incident import Incident, Mute
@@ -29,6 +30,9 @@ app.add_typer(alerts_calendar.app, name="calendar")
 _Number = Annotated[int, typer.Argument(metavar="INCIDENT", help="Its number, as the message and `list` show it.")]
 _LENGTH = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+# A level that is to be usual has to be seen for so long.
+_A_NORMAL = timedelta(hours=2)
+_SLICES = 12
 _VERDICTS = ("real", "false-alarm", "expected", "new-normal")
 
 
@@ -54,7 +58,8 @@ def run(home: HomeOption = None) -> None:
     while looked.missing:
         out.print(said(looked), markup=False)
         looked = tick(office, tower, now())
-    out.print(said(looked), markup=False)
+    again = f"; next look {context.local(looked.next_at)}" if looked.next_at else ""
+    out.print(f"{said(looked)}{again}", markup=False)
     told = Teller(office, warehouse, Owner("alerts run", this_host(), os.getpid())).tell(now())
     for line in told.lines:
         out.print(f"told: {line}", markup=False)
@@ -108,18 +113,20 @@ def show(
     explanation = scene.explanation()
     out.print(telling.text(scene.view(language, explanation), language, context.settings.zone).plain, markup=False)
     if explanation is not None and explanation.lines:
-        out.print("\nby slice", markup=False)
+        out.print(f"\n{one.lead} by slice, the largest shares of the change", markup=False)
+        digits = 4 if explanation.ratio else 0
+        largest = sorted(explanation.lines, key=lambda line: (not line.named, -abs(line.share)))[:_SLICES]
         show_list(
             [
                 {
                     "dimension": line.dimension,
                     "value": line.value_name,
-                    "measured": round(line.value, 4),
-                    "expected": round(line.expected, 4),
+                    "measured": f"{line.value:,.{digits}f}",
+                    "expected": f"{line.expected:,.{digits}f}",
                     "share of the change": f"{line.share:.0%}",
                     "named": "yes" if line.named else "",
                 }
-                for line in explanation.lines
+                for line in largest
             ]
         )
     out.print("\nhistory", markup=False)
@@ -150,7 +157,9 @@ def acknowledge(incident: _Number, home: HomeOption = None) -> None:
     from analytics_platform.defs.claims import now
 
     after = _ledgers(context).incidents.acknowledge(incident, whoever(), now())
-    out.print(f"{incident}: acknowledged by {after.acknowledged_by or 'nobody: it is over'}", markup=False)
+    if not after.acknowledged_by:
+        raise JobError(f"incident {incident} is over: nobody has to be at it")
+    out.print(f"{incident}: acknowledged by {after.acknowledged_by}", markup=False)
 
 
 @app.command("mute")
@@ -236,9 +245,17 @@ def feedback(
     from analytics_platform.defs.claims import now
 
     ledgers = _ledgers(context)
-    _found(ledgers, incident)
+    before = _found(ledgers, incident)
+    lasted = before.last_bad - before.started
+    if verdict.replace("_", "-") == "new-normal" and lasted < _A_NORMAL:
+        raise JobError(
+            f"incident {incident} is too short to be the new normal: what is usual is learned from "
+            f"{_A_NORMAL // timedelta(hours=1)} hours at least; say expected, or wait"
+        )
     after = ledgers.incidents.feedback(incident, Verdict(verdict.replace("-", "_")), whoever(), now())
-    out.print(f"{incident}: {after.verdict.replace('_', ' ') or 'not confirmed yet, so not judged'}", markup=False)
+    ended = ", closed" if before.living and not after.living else ""
+    said = after.verdict.replace("_", " ") or "not confirmed yet, so not judged"
+    out.print(f"{incident}: {said}{ended}", markup=False)
     for metric, factor in thresholds(ledgers.feedback.judgements(), now()).items():
         out.print(f"{metric}: threshold times {factor:.2f} by all verdicts so far", markup=False)
 
@@ -293,7 +310,7 @@ def _row(context: Context, one: "Incident") -> dict[str, object]:
         "status": one.status.value,
         "severity": one.severity.value,
         "series": len(one.members),
-        "told": context.local(one.loud_at),
+        "told": context.local(one.loud_at + BUCKET if one.loud_at and one.members else one.loud_at),
         "acknowledged": one.acknowledged_by,
         "verdict": one.verdict.replace("_", " "),
     }

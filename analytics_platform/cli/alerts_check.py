@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analytics_platform.alerts.watch import Watch
 from analytics_platform.cli.alerts_lab import lab
-from analytics_platform.cli.console import out, show_table
+from analytics_platform.cli.console import JobError, out, show_table
 from analytics_platform.cli.context import HomeOption, begin
 from analytics_platform.metrics.series import BUCKET, bucket_of
 
@@ -44,11 +45,13 @@ def check(
 
     zone = context.settings.zone
     moment = now() if at is None else at.replace(tzinfo=zone).astimezone(UTC)
+    if moment > now():
+        raise JobError(f"--at {context.local(moment)} is not over yet: name a moment before now")
     end = bucket_of(moment)
     day = (end - BUCKET).astimezone(zone).date()
     history = lab(context, day - timedelta(days=_DAYS), day, until=end, as_live=True)
     replayed = replay(history.block, history.keys, history.watch, history.first, policy=history.policy)
-    show_table(_rows(replayed, share_names=_ratios(), everything=slices))
+    show_table(_rows(replayed, history.watch, share_names=_ratios(), everything=slices))
     out.print(f"\nthe quarter of an hour to {context.local(end)} {context.settings.timezone}", markup=False)
     for source, since in history.held.items():
         out.print(f"{source}: no events since {context.local(since)}; what is missing is not judged", markup=False)
@@ -70,7 +73,7 @@ def _ratios() -> set[str]:
     return {metric.name for metric in METRICS if isinstance(metric, Ratio)}
 
 
-def _rows(replayed: "Replayed", *, share_names: set[str], everything: bool) -> list[dict[str, object]]:
+def _rows(replayed: "Replayed", watch: Watch, *, share_names: set[str], everything: bool) -> list[dict[str, object]]:
     """The newest bucket of each series. Scores are those of the rules in force: 1 and more is unusual."""
     from analytics_platform.detectors.base import Sign
 
@@ -79,16 +82,18 @@ def _rows(replayed: "Replayed", *, share_names: set[str], everything: bool) -> l
         unusual = bool(replayed.found[i, -1])
         if not (key.is_total or unusual or everything):
             continue
-        verdicts, share = replayed.verdicts, key.metric in share_names
+        verdicts, share, eye = replayed.verdicts, key.metric in share_names, watch.sensitivity(key)
+        expected = float(verdicts.expected[i, -1])
+        low, high = (expected + (float(edge[i, -1]) - expected) / eye for edge in (verdicts.low, verdicts.high))
         sign = Sign(int(verdicts.sign[i, -1]))
         rows.append(
             {
                 "series": str(key),
                 "value": _written(float(replayed.columns.values[i, -1]), share=share),
-                "expected": _written(float(verdicts.expected[i, -1]), share=share),
-                "from": _written(max(float(verdicts.low[i, -1]), 0.0), share=share),
-                "to": _written(float(verdicts.high[i, -1]), share=share),
-                "score": _written(float(verdicts.score[i, -1]), share=True, digits=2),
+                "expected": _written(expected, share=share),
+                "from": _written(max(low, 0.0) if isfinite(low) else low, share=share),
+                "to": _written(high, share=share),
+                "score": _written(float(verdicts.score[i, -1]) * eye, share=True, digits=2),
                 "unusual": sign.name.lower() if unusual else "",
             }
         )

@@ -4,6 +4,7 @@ Belongs here: the verb, its table, CSV and chart. Does not: the replay itself (`
 (`alerts_lab.py`).
 """
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,7 +87,7 @@ def replay(
 
 
 def _say_budget(context: Context, history: Lab, replayed: "Replayed", a_week: float) -> None:
-    from analytics_platform.alerts.replay_budget import rules_line, solve
+    from analytics_platform.alerts.replay_budget import rules_line, solve, with_solved
     from analytics_platform.alerts.replay_tables import budget
 
     real = real_spans(context, replayed.first, replayed.last)
@@ -94,6 +95,13 @@ def _say_budget(context: Context, history: Lab, replayed: "Replayed", a_week: fl
     out.print(f"\nAt most {a_week:g} false incidents a week and metric, each metric on its own:")
     for sentence in budget(solved, a_week):
         out.print(sentence, markup=False)
+    then = replace(history, watch=with_solved(history.watch, solved)).replayed()
+    out.print(
+        f"All metrics together that is {counted(len(then.told), 'incident')} and {counted(then.loud, 'message')} with "
+        f"a sound in these {then.weeks:.1f} weeks, instead of {len(replayed.told):,} and {replayed.loud:,}. The list "
+        "above and what is seen below are of the rules in force.",
+        markup=False,
+    )
     out.print(f"For {context.home.settings_file}:\n{rules_line(context.settings.watch, solved)}", markup=False)
 
 

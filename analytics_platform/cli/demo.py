@@ -1,7 +1,7 @@
 """`demo`: from simulated events to a delivered report, in one command."""
 
 import csv
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -67,7 +67,17 @@ def demo(
     if campaign:
         hint = f"analytics-platform report app --date {campaign} --dry-run{where}"
         out.print(f"a busy day  {hint}  (others: {events / 'truth.csv'})", markup=False)
+    spike = _moment_of("spike", events / "truth.csv")
+    if spike:
+        out.print(f"an alert    analytics-platform alerts check --at {spike}{where}", markup=False)
     out.print(f"the UI      analytics-platform serve{where}, then open http://127.0.0.1:3000", markup=False)
+
+
+def _moment_of(kind: str, truth: Path) -> str:
+    """Half an hour into the last planted incident of that kind; empty when there is none."""
+    with truth.open(encoding="utf-8", newline="") as stream:
+        starts = [datetime.fromisoformat(row["start"]) for row in csv.DictReader(stream) if row["kind"] == kind]
+    return f"{starts[-1] + timedelta(minutes=30):%Y-%m-%dT%H:%M}" if starts else ""
 
 
 def _day_of(kind: str, truth: Path) -> str:

@@ -95,6 +95,7 @@ def _owners(context: Context) -> Iterator[Finding]:
         yield Finding("ok", f"run ledger opens; scheduled reports: {scheduled}")
         if problems:
             yield Finding("note", f"{counted(len(problems), 'open problem')}", "analytics-platform health")
+        yield _alerts(context)
     except (SettingsError, StateError) as error:
         yield Finding("problem", str(error), "docs/settings.md")
     if not (settings.owners or settings.report_owners):
@@ -242,6 +243,27 @@ def _way(office: "Office", way: str, count: int) -> Iterator[Finding]:
         yield Finding("ok", f"{'Telegram' if way == 'telegram' else 'mail'}: {who}, {counted(count, 'recipient')}")
     except ChannelError as error:
         yield Finding("problem", f"{way}: {error}", "docs/telegram.md" if way == "telegram" else "docs/delivery.md")
+
+
+def _alerts(context: Context) -> Finding:
+    """How far metrics are judged, and how late events are taken to come."""
+    from analytics_platform.alerts.lateness import Arrivals, lateness
+    from analytics_platform.defs.resources import ledgers_of
+
+    settings = context.settings
+    if not settings.alerts:
+        return Finding("ok", "alerts are off (ALERTS=false)")
+    cursors, _ = ledgers_of(context.home, settings).incidents.standing()
+    if not cursors:
+        return Finding("ok", "alerts: nothing was judged yet; analytics-platform serve, or alerts run, does")
+    minutes = settings.alert_lateness_minutes
+    override = None if minutes is None else timedelta(minutes=minutes)
+    said = [
+        f"{source} to {context.local(one.judged_until)}, "
+        f"{lateness(Arrivals.from_json(one.lateness), override) // timedelta(minutes=1)} min for late events"
+        for source, one in sorted(cursors.items())
+    ]
+    return Finding("ok", f"alerts: judged {'; '.join(said)}")
 
 
 def _misspelt(home: Home) -> list[tuple[str, str, Path]]:

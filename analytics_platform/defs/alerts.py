@@ -154,8 +154,11 @@ def said(looked: Looked) -> str:
     """A line for the tick."""
     if looked.missing:
         return f"history: {looked.said}"
-    parts = [f"{source}: {count} judged" for source, count in looked.judged.items()]
-    parts += [f"{source}: data late since {since:%H:%M} UTC" for source, since in looked.held.items()]
+    parts = [
+        f"{source}: {count} judged, to {looked.until[source]:%H:%M} UTC" for source, count in looked.judged.items()
+    ]
+    parts += [f"{source}: nothing since {since:%Y-%m-%d %H:%M} UTC" for source, since in looked.held.items()]
+    parts += [f"{source}: passed over to {end:%Y-%m-%d %H:%M} UTC" for source, (_, end) in looked.passed_over.items()]
     parts += [f"{len(looked.findings)} unusual"] if looked.findings else []
     parts += ["another process was faster"] if looked.behind else []
     return "; ".join(parts) or "nothing new to judge"

@@ -210,7 +210,7 @@ class Scene:
         ratio = bool(self._block.ratio[i])
         numerators = {m.name: m.numerator for m in self.desk.plan.metrics if isinstance(m, Ratio)}
         newest = member.at == self.last
-        low, high = (float(edge[i, k]) if k >= 0 else None for edge in (self._verdicts.low, self._verdicts.high))
+        low, high = self._band(i, k) if k >= 0 else (None, None)
         return Shown(
             service=member.series.service,
             metric=member.series.metric,
@@ -257,11 +257,17 @@ class Scene:
         return Panel(
             shown,
             tuple(values),
-            low=tuple(self._verdicts.low[i].tolist()),
-            high=tuple(self._verdicts.high[i].tolist()),
+            low=tuple(self._band(i, k)[0] for k in range(n - first)),
+            high=tuple(self._band(i, k)[1] for k in range(n - first)),
             week_ago=tuple(self._value(i, int(self._ago[7][k])) for k in range(first, n)),
             alerted=alerted,
         )
+
+    def _band(self, i: int, k: int) -> tuple[float, float]:
+        """The band at the sensitivity in force for the series: the detector's own is the one at 1."""
+        expected, sensitivity = float(self._verdicts.expected[i, k]), self.desk.rules.watch.sensitivity(self._keys[i])
+        low, high = float(self._verdicts.low[i, k]), float(self._verdicts.high[i, k])
+        return expected + (low - expected) / sensitivity, expected + (high - expected) / sensitivity
 
     def _moment(self, column: int) -> datetime:
         return self._begin + column * BUCKET

@@ -11,7 +11,7 @@ problem of the owner's, and the card goes without it.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from analytics_platform.alerts import telling
 from analytics_platform.alerts.explanation import Explanation, sentences
@@ -28,6 +28,9 @@ from analytics_platform.language import Language
 from analytics_platform.messages import Card, Picture, Text
 from analytics_platform.state.owners import Owner
 from analytics_platform.warehouses.base import Warehouse
+
+if TYPE_CHECKING:
+    from analytics_platform.charts.alert import AlertFrame
 
 _WEEK = timedelta(weeks=1)
 # What is told of an incident is told for so long; then it is history.
@@ -157,18 +160,24 @@ class Teller:
         for code in self.office.languages(ALERTS):
             language = Language(code)
             view = self._view(scene, language, explanation)
-            picture = None
-            if frame is not None:
-                from analytics_platform.charts import alert
-
-                png = self._best_effort(incident, "chart", desk.moment, lambda: alert.draw(frame, language))  # noqa: B023 - called at once
-                if png is not None:
-                    picture = Picture(f"alert_{incident.id}.png", png)
-                    told.pictures.setdefault(incident.id or 0, png)
+            png = self._drawn(incident, frame, language, desk.moment)
+            picture = None if png is None else Picture(f"alert_{incident.id}.png", png)
+            if png is not None:
+                told.pictures.setdefault(incident.id or 0, png)
             zone = self.office.settings.zone
             made[code] = (Card(telling.text(view, language, zone), picture, telling.notice(view, language, zone)),)
-            told.lines.append(_line(view, made[code][0].text)) if code == self.office.languages(ALERTS)[0] else None
+            if len(made) == 1:  # in the home's own language
+                told.lines.append(_line(view, made[code][0].text))
         return made
+
+    def _drawn(
+        self, incident: Incident, frame: "AlertFrame | None", language: Language, moment: datetime
+    ) -> bytes | None:
+        from analytics_platform.charts import alert
+
+        if frame is None:
+            return None
+        return self._best_effort(incident, "chart", moment, lambda: alert.draw(frame, language))
 
     def _view(self, scene: Scene, language: Language, explanation: Explanation | None) -> IncidentView | LateView:
         def full() -> IncidentView | LateView:

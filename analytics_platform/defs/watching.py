@@ -26,6 +26,8 @@ from analytics_platform.warehouses.base import Warehouse
 
 # A source is given this long beyond what is usual for it before anybody hears that its data is late.
 _PATIENCE = timedelta(minutes=15)
+# What is going on when somebody begins to look is news.
+_FIRST = timedelta(hours=1)
 # How often it is looked whether late data has come.
 _AGAIN = timedelta(minutes=3)
 _USUAL_OF = timedelta(days=14)
@@ -127,8 +129,8 @@ def _span(
     source: str, until: datetime, cursor: Cursor | None, settings: Settings, found: Looked
 ) -> tuple[datetime, datetime]:
     """The buckets of a source to be judged now: those since its cursor, as far back as is worth it."""
-    if cursor is None:  # what was before the first look is history
-        return until - BUCKET, until
+    if cursor is None:  # what was long before the first look is history
+        return until - _FIRST, until
     begin = cursor.judged_until
     earliest = until - timedelta(hours=settings.alert_catch_up_hours)
     if begin < earliest:

@@ -76,6 +76,16 @@ def add_occasion(con: "Connection", occasion: Occasion, now: datetime) -> Occasi
     return replace(occasion, id=int(found))
 
 
+def remove_occasion(con: "Connection", occasion: Occasion) -> None:
+    """Within a transaction: take the entry of that name, kind and start out, if it is there."""
+    from sqlalchemy import and_, delete
+
+    from analytics_platform.state.models import ALERT_CALENDAR
+
+    values = {"name": occasion.name, "kind": occasion.kind.value, "starts": occasion.starts}
+    con.execute(delete(ALERT_CALENDAR).where(and_(*(ALERT_CALENDAR.c[name] == it for name, it in values.items()))))
+
+
 def _occasion(row: "RowMapping") -> Occasion:
     return Occasion(
         name=row["name"],

@@ -200,9 +200,9 @@ class Incidents:
     def feedback(self, incident_id: int, verdict: Verdict, by: str, now: datetime) -> Incident:
         """What it was: into the incident, the judgements and, when it was expected, the calendar; one transaction.
 
-        The same verdict once more changes nothing.
+        The same verdict once more changes nothing; another one takes back what the one before changed.
         """
-        from analytics_platform.state.alert_calendar import add_occasion
+        from analytics_platform.state.alert_calendar import add_occasion, remove_occasion
         from analytics_platform.state.feedback import add_judgement
 
         moment = utc(now)
@@ -211,8 +211,11 @@ class Incidents:
             if before.verdict == after.verdict:
                 return
             add_judgement(con, Judgement(before.key, verdict, moment, by, worst_scores(before)))
+            entry = occasions.expected(before, by, moment)
             if verdict is Verdict.EXPECTED:
-                add_occasion(con, occasions.expected(before, by, moment), moment)
+                add_occasion(con, entry, moment)
+            elif before.verdict == Verdict.EXPECTED:
+                remove_occasion(con, entry)
 
         return self._by_hand(incident_id, moment, lambda one: by_hand.judged(one, verdict, by, moment), also)
 

@@ -75,7 +75,7 @@ def test_an_incident_a_metric_and_a_slice_are_muted_and_unmuted(run: Run, home: 
 
 def test_a_verdict_says_what_it_changed(run: Run, home: Path) -> None:
     done = run("alerts", "feedback", "1", "false-alarm", "--home", home)
-    assert done.out.splitlines() == ["1: false alarm", "likes: threshold times 1.20 by all verdicts so far"]
+    assert done.out.splitlines() == ["1: false alarm, closed", "likes: threshold times 1.20 by all verdicts so far"]
     assert run("alerts", "feedback", "1", "real", "--home", home).out.splitlines()[0] == "1: real"
     assert "needs 20" in run("alerts", "train", "--home", home).out
 

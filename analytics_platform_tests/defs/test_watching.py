@@ -75,10 +75,10 @@ def test_a_bucket_is_judged_by_one_process_only(watched: Make) -> None:
     assert len(home.incidents) == 1
 
 
-def test_the_first_look_has_history_and_judges_the_newest_quarter_of_an_hour_alone(watched: Make) -> None:
+def test_the_first_look_of_all_judges_the_last_hour_and_no_more(watched: Make) -> None:
     home = watched()
     looked = home.look(SPIKE + timedelta(hours=3) + SOON)  # the spike is over and no news
-    assert looked.judged == {FEED_ACTIONS.name: 1, MESSAGE_ACTIONS.name: 1}
+    assert looked.judged == {FEED_ACTIONS.name: 4, MESSAGE_ACTIONS.name: 4}
     assert home.incidents == []
     assert home.look(SPIKE + timedelta(hours=3) + 2 * SOON).judged == {}
     assert looked.next_at == SPIKE + timedelta(hours=3) + QUARTER
@@ -158,7 +158,7 @@ def test_nothing_is_judged_while_history_is_incomplete(watched: Make) -> None:
     while first.missing:  # a machine that is busy does fewer days a look
         assert first.judged == {}
         first = look(home.tower, SPIKE + SOON)
-    assert first.judged == {FEED_ACTIONS.name: 1, MESSAGE_ACTIONS.name: 1}
+    assert first.judged == {FEED_ACTIONS.name: 4, MESSAGE_ACTIONS.name: 4}
 
 
 def test_a_holiday_of_the_calendar_leaves_more_room(watched: Make) -> None:
