@@ -6,10 +6,9 @@ Belongs here: from views (`telling_views.py`) to texts, and keeping them to a ca
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from analytics_platform import wording
 from analytics_platform.alerts import telling_words as words
 from analytics_platform.alerts.findings import What
 from analytics_platform.alerts.incident import Reason, Status
@@ -24,9 +23,6 @@ from analytics_platform.alerts.telling_views import (
 from analytics_platform.language import Language
 from analytics_platform.messages import Text
 from analytics_platform.metrics.series import BUCKET
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 CAPTION = 1024
 """UTF-16 units that may stand below a picture in Telegram; every card fits."""
@@ -301,19 +297,5 @@ def _width(message: Text) -> int:
     return len(message.plain.encode("utf-16-le", "surrogatepass")) // 2
 
 
-@lru_cache(maxsize=1)
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("analytics_platform", "alerts/templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,  # whatever a name contains, it cannot break the message's markup
-    )
-
-
 def _fill(template: str, language: Language, **values: object) -> Text:
-    html = _environment().get_template(f"{template}.html.j2").render(language=language, **values)
-    return Text(html.strip())
+    return wording.fill("alerts/templates", template, language, **values)

@@ -7,17 +7,14 @@ channel's limits, running (`defs/`).
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
+from analytics_platform import wording
 from analytics_platform.cadence import Cadence, Period
 from analytics_platform.language import Language
 from analytics_platform.messages import Message, Text
 from analytics_platform.queries import Query
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 Row = dict[str, object]
 FrameT = TypeVar("FrameT")
@@ -92,20 +89,6 @@ class Report(ABC, Generic[FrameT]):
         """The messages, the text first. `drawn` is what `draw` gave."""
 
 
-@lru_cache(maxsize=1)
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("analytics_platform", "reports/templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,  # whatever a name contains, it cannot break the message's markup
-    )
-
-
 def fill(template: str, language: Language, **values: object) -> Text:
     """The text of `templates/<template>.html.j2`, with `language` at hand and every value escaped."""
-    html = _environment().get_template(f"{template}.html.j2").render(language=language, **values)
-    return Text(html.strip())
+    return wording.fill("reports/templates", template, language, **values)

@@ -14,7 +14,6 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from analytics_platform.metrics.events import EVENT_TABLES, EventTable, Kind
-from analytics_platform.metrics.facts import LOOKBACK_DAYS
 from analytics_platform.metrics.lineage import lineage
 from analytics_platform.metrics.tables import FIRST_SEEN, STANDARD_TABLES, ResultTable, Type
 from analytics_platform.metrics.windows import EPOCH, Window, day_window, days
@@ -179,9 +178,10 @@ class _Work:
         stored: dict[str, set[date]] = {}
         done = []
         for table in tables:
-            outdated = {day for base in lineage(table.name).tables for day in stored.get(base, ())}
+            of = lineage(table.name)
+            outdated = {day for base in of.tables for day in stored.get(base, ())}
             if self.dry_run:  # the target cannot know yet
-                outdated |= {day + timedelta(days=k) for day in reloaded for k in range(LOOKBACK_DAYS + 1)}
+                outdated |= {day + timedelta(days=k) for day in reloaded for k in range(of.lookback + 1)}
             done.append(self._table(table, first, last, outdated))
             stored[table.name] = set(done[-1].copied)
         return done

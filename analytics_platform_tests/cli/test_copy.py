@@ -91,7 +91,8 @@ def test_outdated_days_are_said_with_the_remedy(run: Run, home: Path, tmp_path: 
     assert lines(done.out)["user_day"].startswith("7 days copied")
     assert (
         "1 day left out, outdated where they are (user_day, daily_slices, feed_daily, post_day, first_seen, "
-        f"app_daily): run analytics-platform materialize --from {LAST} --to {LAST} there, then copy again"
+        "app_daily, series_quarter_hour): run analytics-platform materialize "
+        f"--from {LAST} --to {LAST} there, then copy again"
     ) in done.err
 
 

@@ -59,7 +59,7 @@ def test_addresses_as_people_write_them(  # noqa: PLR0917
     [
         (("ann@", "--all"), "'ann@' is not an e-mail address; write one such as ann@example.org."),
         (("our metrics", "--all"), "'our metrics' is not a Telegram chat: use a number such as -1001234567890, "),
-        (("42",), "say what is wanted: --report NAME, --all or --problems"),
+        (("42",), "say what is wanted: --report NAME, --all, --alerts or --problems"),
         (("42", "--all", "--language", "de"), "'de' is not a language of this platform; use one of en, ru"),
         (("42", "--all", "--zone", "Mars"), "'Mars' is not an IANA time zone; write one such as Europe/Moscow"),
         (("42", "--all", "--quiet", "22:00-22:00"), "quiet hours from 22:00 until 22:00 never begin; "),
@@ -205,9 +205,9 @@ def test_pausing_and_resuming_by_id_address_and_topic(run: Run, home: Path) -> N
 def test_removing_one_report_or_all_of_them(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("subscribers", "add", "-100777", "--all", "--problems", "--home", home).code == 0
     one = run("subscribers", "remove", "-100777", "--report", "app", "--home", home)
-    assert one.out == "left: 1 telegram -100777 gets feed_daily, likes_by_os_weekly, problems, in en, UTC\n"
+    assert one.out == "left: 1 telegram -100777 gets feed_daily, likes_by_os_weekly, alerts, problems, in en, UTC\n"
     other = run("subscribers", "remove", "-100777", "--report", "problems", "--home", home)
-    assert other.out == "left: 1 telegram -100777 gets feed_daily, likes_by_os_weekly, in en, UTC\n"
+    assert other.out == "left: 1 telegram -100777 gets alerts, feed_daily, likes_by_os_weekly, in en, UTC\n"
     absent = run("subscribers", "remove", "-100777", "--report", "app", "--home", home)
     assert (absent.code, absent.err) == (1, "Error: telegram -100777 does not get app\n")
     assert run("subscribers", "remove", "-100777", "--home", home).out == "removed: telegram -100777\n"

@@ -134,6 +134,7 @@ def test_a_backfill_is_one_run_and_materializes_every_day_of_every_asset(loaded:
         "facts/post_day",
         "facts/first_seen",
         "frames/app_daily",
+        "series/quarter_hour",
     )
     assert materialized(result) == {(asset, day) for asset in assets for day in days}
     passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
@@ -172,7 +173,8 @@ def test_a_rerun_replaces_and_changes_nothing(computed: Place) -> None:
 def test_a_count_that_differs_from_the_events_stops_everything_behind_it(loaded: Place) -> None:
     result = run(loaded, METRICS_JOB, LAST, LAST, warehouse=Altered(loaded.warehouse))
     assert not result.success
-    assert {asset for asset, _ in materialized(result)} == {"facts/user_day"}
+    # Series come from the events alone: they are not behind it.
+    assert {asset for asset, _ in materialized(result)} == {"facts/user_day", "series/quarter_hour"}
     [wrong] = [e for e in result.get_asset_check_evaluations() if not e.passed]
     assert wrong.check_name == "counts_match_events"
     assert wrong.description
@@ -298,7 +300,7 @@ def test_only_a_busy_warehouse_asks_for_another_try(loaded: Place) -> None:
 
     result = run(loaded, METRICS_JOB, FIRST, FIRST, warehouse=BusyOnce(loaded.warehouse))
     assert result.success, failure(result)
-    assert len(calls) == 7  # the first once more, then the five other tables
+    assert len(calls) == 8  # the first once more, then the six other tables
 
 
 def test_the_report_is_built_again_without_computing(computed: Place) -> None:

@@ -25,12 +25,14 @@ def signs(bucket: int) -> Mapping[SeriesKey, str]:
     return {series: random.choice(SIGNS) for series in SERIES}
 
 
-def judge(incidents: Incidents) -> int | None:
-    """The next bucket, from what is stored now; its number, None when another process was faster."""
+def judge(incidents: Incidents, until: int = sys.maxsize) -> int | None:
+    """The next bucket before `until`, from what is stored now; its number, None when another process was faster."""
     cursors, there = incidents.standing()
     expected = {source: cursors.get(source) for source in SOURCES}
     first = expected[SOURCES[0]]
     number = len(first.held["judged"]) if first else 0
+    if number >= until:
+        return None
     found = signs(number).items()
     step = advance(
         there,
@@ -54,7 +56,7 @@ def work(incidents: Incidents, until: int) -> None:
         cursor = incidents.cursor(SOURCES[0])
         if cursor is not None and cursor.judged_until >= at(until):
             break
-        if (number := judge(incidents)) is not None:
+        if (number := judge(incidents, until)) is not None:
             done.append(number)
     say(done)
 

@@ -87,7 +87,7 @@ def test_killed_at_any_point_no_bucket_is_lost_or_judged_twice(
         with started(url, *[["work", str(BUCKETS)]] * 2) as processes:
             for process in processes:
                 tell(process, "go")
-            time.sleep(random.uniform(0.02, 0.6))
+            time.sleep(random.uniform(0.005, 0.1))  # a fast machine is done in a second
             kills += sum(_killed(process) for process in processes)
         cursor = incidents.cursor(SOURCES[0])
         if cursor is not None and cursor.judged_until >= at(BUCKETS):

@@ -317,6 +317,7 @@ def test_stored_rows_come_out_as_they_went_in(warehouse: ClickHouseWarehouse) ->
         Type.SMALL: [-32768, None],
         Type.COUNT: [2**31 - 1, 0],
         Type.TOTAL: [-(2**63), 2**63 - 1],
+        Type.BASE: [2**63 - 1, None],
         Type.SHARE: [0.1 + 0.2, None],
         Type.TEXT: ["it's \\ `x` 😀", ""],
         Type.TIME: [at(DAY) + timedelta(microseconds=1), None],
