@@ -41,7 +41,7 @@ def duck() -> Iterator[DuckDB]:
 
 
 def test_the_past_is_the_same_local_time_of_two_weeks_and_of_two_more_weekdays() -> None:
-    windows = reference_windows(Window(datetime(2026, 4, 2, 10), datetime(2026, 4, 2, 12)), BERLIN)  # noqa: DTZ001
+    windows = reference_windows(Window(datetime(2026, 4, 2, 10), datetime(2026, 4, 2, 12)), BERLIN)  # noqa: DTZ001 - naive UTC
     assert len(windows) == 16
     starts = [w.start.replace(tzinfo=UTC).astimezone(BERLIN) for w in windows]
     assert {s.hour for s in starts} == {12}
@@ -59,7 +59,7 @@ def test_days_out_of_the_ordinary_are_left_out() -> None:
 def test_a_long_incident_is_explained_by_its_last_hours() -> None:
     start = datetime(2026, 3, 10, 1, tzinfo=BERLIN)
     window = incident_window(start, start + timedelta(hours=11))
-    assert window == Window(datetime(2026, 3, 10, 7), datetime(2026, 3, 10, 11))  # noqa: DTZ001
+    assert window == Window(datetime(2026, 3, 10, 7), datetime(2026, 3, 10, 11))  # noqa: DTZ001 - naive UTC
     assert window.end - window.start == LONGEST
     with pytest.raises(ValueError, match="an incident starts before it ends"):
         incident_window(start, start)
@@ -110,7 +110,7 @@ def test_a_user_counts_once_in_a_window_with_what_the_last_event_says(duck: Duck
 
 
 DAY = date(2026, 3, 19)
-EVENING = Window(datetime(2026, 3, 19, 18), datetime(2026, 3, 19, 20))  # noqa: DTZ001
+EVENING = Window(datetime(2026, 3, 19, 18), datetime(2026, 3, 19, 20))  # noqa: DTZ001 - naive UTC
 EVENING_BOUNDS = {"start_0": EVENING.start, "end_0": EVENING.end}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, time
 
+import numpy as np
 import pytest
 
 from analytics_platform.alerts.findings import Direction
@@ -45,7 +46,7 @@ def openings(noisy: Replayed, one: Solved) -> int:
     key = next(key for key in KEYS if key.metric == one.metric)
     row = [KEYS.index(key)]
     verdicts = replace(noisy.verdicts, **{n: getattr(noisy.verdicts, n)[row] for n in vars(noisy.verdicts)})
-    return len(run(verdicts, noisy.columns.rows([k == key for k in KEYS]), [key], watch, Policy()).told)  # type: ignore[arg-type]
+    return len(run(verdicts, noisy.columns.rows(np.array([k == key for k in KEYS])), [key], watch, Policy()).told)
 
 
 def test_what_was_real_does_not_count() -> None:

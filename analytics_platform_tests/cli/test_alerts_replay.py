@@ -22,7 +22,7 @@ def feed() -> str:
     """Five days of 12 to 22 views in every quarter hour and half as many likes; none at all in an hour of the last."""
     lines = [FEED_HEADER]
     for k in range(5 * 96):
-        bucket = datetime(2024, 3, 1) + timedelta(minutes=15 * k)  # noqa: DTZ001
+        bucket = datetime(2024, 3, 1) + timedelta(minutes=15 * k)  # noqa: DTZ001 - naive UTC
         if GONE <= bucket < GONE + timedelta(hours=1):
             continue
         for i in range(round(16 + 4 * math.sin(k / 96 * 2 * math.pi)) + k * 7 % 3):
