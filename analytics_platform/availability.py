@@ -5,7 +5,7 @@ events. Does not: clocks, settings, when a report is due (`cadence.py`), what to
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from math import ceil, sqrt
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from analytics_platform.cadence import Period
 from analytics_platform.metrics.windows import EPOCH, Window, day_start, day_window
 from analytics_platform.queries import Query, compose
+from analytics_platform.wording import Words, read_words
 
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 _LONGEST = timedelta(days=31)
@@ -80,50 +81,41 @@ def parse_policy(text: str) -> Policy:
     Words that are not there keep their defaults. Durations are whole m, h or d; ranges of hours may pass midnight
     (22-3). Raises ValueError: one sentence, without a full stop, that names the word and what is expected.
     """
-    found: dict[str, object] = {}
-    for word in text.split():
-        name, sign, value = word.partition("=")
-        name = name.lower()
-        if name not in _WORDS:
-            raise ValueError(f"{word!r} is not known; the words are {', '.join(f'{n}=' for n in _WORDS)}")
-        if name in found:
-            raise ValueError(f"{name} is there twice; write each of {', '.join(_WORDS)} at most once")
-        read, needs = _WORDS[name]
-        found[name] = read(value.lower()) if sign else None
-        if found[name] is None:
-            raise ValueError(f"{word!r} cannot be read; {name}= needs {needs}")
-    return Policy(**found)  # type: ignore[arg-type]  # each word's reader gives its field's type
+    return Policy(**read_words(text, _WORDS))  # type: ignore[arg-type]  # each word's reader gives its field's type
 
 
 _UNITS = {"m": _MINUTE, "h": _HOUR, "d": _DAY}
 
 
-def _duration(text: str) -> timedelta | None:
+def _duration(text: str) -> timedelta:
     # Five digits of any unit fit a timedelta; what is too long the policy refuses.
     match = re.fullmatch(r"([+-]?[0-9]{1,5})([mhd])", text)
-    return int(match[1]) * _UNITS[match[2]] if match else None
+    if not match:
+        raise ValueError
+    return int(match[1]) * _UNITS[match[2]]
 
 
-def _hours(text: str) -> frozenset[int] | None:
+def _hours(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(",") if text != "none" else ():
         match = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", part)
         if not match or max(int(hour) for hour in match.groups() if hour) > 23:
-            return None
+            raise ValueError
         first, last = int(match[1]), int(match[2] or match[1])
         found.update((first + k) % 24 for k in range((last - first) % 24 + 1))
     return frozenset(found)
 
 
-def _share(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"[0-9]*\.?[0-9]+(e-[0-9]{1,3})?", text) else None
+def _share(text: str) -> float:
+    if not re.fullmatch(r"[0-9]*\.?[0-9]+(e-[0-9]{1,3})?", text):
+        raise ValueError
+    return float(text)
 
 
-# How each word is read (None: not so), and what it needs.
-_WORDS: Mapping[str, tuple[Callable[[str], object], str]] = {
+_WORDS: Words = {
     "grace": (_duration, "a duration such as -30m, 1h or 1d"),
     "latency": (_duration, "a duration such as 30m, 2h or 1d"),
-    "hours": ({"on": True, "off": False}.get, "on or off"),
+    "hours": (lambda text: {"on": True, "off": False}[text], "on or off"),
     "empty_hours": (_hours, "hours of the day such as 2-5,23, or none"),
     "volume": (_share, "a share such as 0.5, or 0 for off"),
     "max_wait": (_duration, "a duration such as 30m, 24h or 2d"),

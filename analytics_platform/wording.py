@@ -1,8 +1,9 @@
-"""Filling a template: what reports and alerts share of their texts.
+"""Filling a template, and reading `name=value` words: what reports, alerts and gates share of their texts.
 
-Belongs here: the environment of templates. Does not: any template (`reports/templates`, `alerts/templates`).
+Belongs here: these two mechanisms. Does not: any template (`reports/templates`, `alerts/templates`), any rule's words.
 """
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -30,3 +31,31 @@ def fill(folder: str, template: str, language: Language, **values: object) -> Te
     """The text of `<folder>/<template>.html.j2`, with `language` at hand and every value escaped."""
     html = _environment(folder).get_template(f"{template}.html.j2").render(language=language, **values)
     return Text(html.strip())
+
+
+# How a word's value is read (ValueError or KeyError: not so), and what it needs.
+Words = Mapping[str, tuple[Callable[[str], object], str]]
+
+
+def read_words(text: str, words: Words) -> dict[str, object]:
+    """The values of the words in `text`, such as `grace=1h hours=on`, by name; those that are not there are missing.
+
+    Raises ValueError: one sentence, without a full stop, that names the word and what is expected.
+    """
+    found: dict[str, object] = {}
+    for word in text.split():
+        name, sign, value = word.partition("=")
+        name = name.lower()
+        if name not in words:
+            raise ValueError(f"{word!r} is not known; the words are {', '.join(f'{n}=' for n in words)}")
+        if name in found:
+            raise ValueError(f"{name} is there twice; write each of {', '.join(words)} at most once")
+        read, needs = words[name]
+        wrong = f"{word!r} cannot be read; {name}= needs {needs}"
+        if not sign:
+            raise ValueError(wrong)
+        try:
+            found[name] = read(value.lower())
+        except (ValueError, KeyError):
+            raise ValueError(wrong) from None
+    return found

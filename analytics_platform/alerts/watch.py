@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from analytics_platform.alerts.findings import Direction
 from analytics_platform.detectors import DEFAULT, DETECTORS
 from analytics_platform.metrics.series import SeriesKey
+from analytics_platform.wording import Words, read_words
 
 SENSITIVITY = (0.1, 10.0)
 # A slice is one of many: looked at with the eye for the total, some slice is always out of its band.
@@ -90,20 +91,7 @@ def parse_rule(text: str, inherited: Rule | None = None) -> Rule:
     Words that are not there are inherited. Raises ValueError: one sentence, without a full stop, that names the word
     and what is expected.
     """
-    found: dict[str, object] = {}
-    for word in text.split():
-        name, sign, value = word.partition("=")
-        name = name.lower()
-        if name not in _WORDS:
-            raise ValueError(f"{word!r} is not known; the words are {', '.join(f'{n}=' for n in _WORDS)}")
-        if name in found:
-            raise ValueError(f"{name} is there twice; write each of {', '.join(_WORDS)} at most once")
-        read, needs = _WORDS[name]
-        try:
-            found[name] = read(value.lower()) if sign else _refuse()
-        except (ValueError, KeyError):
-            raise ValueError(f"{word!r} cannot be read; {name}= needs {needs}") from None
-    return replace(inherited or Rule(), **found)  # type: ignore[arg-type]  # each word's reader gives its field's type
+    return replace(inherited or Rule(), **read_words(text, _WORDS))  # type: ignore[arg-type]  # each word's reader gives its field's type
 
 
 def parse_rules(text: str, default: Rule) -> Mapping[str, Rule]:
@@ -122,10 +110,6 @@ def parse_rules(text: str, default: Rule) -> Mapping[str, Rule]:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return found
-
-
-def _refuse() -> object:
-    raise ValueError
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -156,7 +140,7 @@ def _hours(text: str) -> tuple[time, time] | None:
     return begins, ends
 
 
-_WORDS: Mapping[str, tuple[Callable[[str], object], str]] = {
+_WORDS: Words = {
     "detector": (_detector, f"one of {', '.join(DETECTORS)}"),
     "sensitivity": (_number(*SENSITIVITY), "a number from 0.1 to 10; 1 is the detector's own"),
     "direction": (
