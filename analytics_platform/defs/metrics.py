@@ -23,7 +23,7 @@ from analytics_platform.defs.tables import POOL, need, table_asset, working
 from analytics_platform.metrics import facts, slices
 from analytics_platform.metrics.catalog import Metric
 from analytics_platform.metrics.dimensions import TOTAL, Dimension
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import METRIC_TABLES
 from analytics_platform.metrics.tables import (
     APP_DAILY,
     FEED_DAILY,
@@ -82,7 +82,7 @@ def metric_assets(
 
     @dg.asset(
         key=USER_DAY,
-        deps=[event_key(t) for t in EVENT_TABLES],
+        deps=[event_key(t) for t in METRIC_TABLES],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="users",

@@ -23,7 +23,7 @@ from analytics_platform.defs.tables import table_asset
 from analytics_platform.metrics import series
 from analytics_platform.metrics.catalog import METRICS, Metric
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import METRIC_TABLES
 from analytics_platform.metrics.series import BUCKET, Span, bucket_of
 from analytics_platform.metrics.series_changes import Counted, counted, noticeable
 from analytics_platform.metrics.tables import SERIES
@@ -348,7 +348,7 @@ def series_assets(
             group="alerts",
             engine=engine,
             reads=(),
-            events=[event_key(table) for table in EVENT_TABLES],
+            events=[event_key(table) for table in METRIC_TABLES],
             statement=lambda day, settings: (Plan.of(settings, metrics, dimensions).statement(day), None),
             about="Watched metrics of every 15 minutes, in total and by the dimensions that alerts look at, without "
             "gaps. Kept up to the newest quarter hour by the alerts' sensor; a run counts whole days.",

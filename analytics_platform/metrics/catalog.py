@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import METRIC_TABLES
 
 
 class Source(StrEnum):
@@ -103,7 +103,7 @@ METRICS: tuple[Metric, ...] = (
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Names that tables and statements use themselves; a metric of that name would read something else.
 _KEYS = {"event_date", "dimension", "dimension_value", "attributes_time"}
-_EVENT_COLUMNS = {column.name for table in EVENT_TABLES for column in table.columns}
+_EVENT_COLUMNS = {column.name for table in METRIC_TABLES for column in table.columns}
 _INTERNAL = {"place", "contact_id", "sender_id", "seen", "feed_rows", "message_rows"}
 _PREFIXES = ("by_", "is_")
 _SQL_WORDS = frozenset(

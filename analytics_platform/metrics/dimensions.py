@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from analytics_platform.metrics.events import EVENT_TABLES, Kind
+from analytics_platform.metrics.events import METRIC_TABLES, Kind
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Attribute:
 
 def attributes(dimensions: Iterable[Dimension] = DIMENSIONS) -> tuple[Attribute, ...]:
     """The attributes that the dimensions need, each once, in order of first use."""
-    shared = {c.name: c.kind for c in EVENT_TABLES[0].columns if not c.required}
+    shared = {c.name: c.kind for c in METRIC_TABLES[0].columns if not c.required}
     names = dict.fromkeys(name for d in dimensions for name in d.attributes)
     return tuple(Attribute(name, shared[name]) for name in names)
 
@@ -81,7 +81,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def check(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:
     """The same dimensions, when they are consistent. ValueError names the entry otherwise."""
     dimensions = tuple(dimensions)
-    known = {c.name for c in EVENT_TABLES[0].columns if not c.required}
+    known = {c.name for c in METRIC_TABLES[0].columns if not c.required}
     seen = {TOTAL}
     for dimension in dimensions:
         if not _NAME.fullmatch(dimension.name) or dimension.name in seen:

@@ -26,7 +26,9 @@ class Type(StrEnum):
     TOTAL = "BIGINT"
     BASE = "BIGINT NULL"  # a total that not every row has
     SHARE = "DOUBLE"
-    TEXT = "VARCHAR"
+    FLAG = "BOOLEAN"
+    TEXT = "VARCHAR"  # few distinct values, never NULL
+    LONG_TEXT = "VARCHAR NULL"  # many distinct values: identifiers, addresses, JSON
     TIME = "TIMESTAMP"
 
 
@@ -144,8 +146,105 @@ SERIES = ResultTable(
     ),
 )
 
+# The ranking of a day as of one moment (`as_of`, UTC). One row per group (`ranked_by`: country or category; `name`),
+# whose `video_id` is NULL, and one per video at its top. `score`: see `rankings/plan.py`; `completion_rate`: 0 to 1,
+# NULL when no view has one. `breakdown`: JSON, events by type; `countries`: JSON, of a category.
+RANKINGS_POPULAR = ResultTable(
+    "rankings_popular",
+    (
+        ("event_date", Type.DATE),
+        ("as_of", Type.TIME),
+        ("mode", Type.TEXT),
+        ("ranked_by", Type.TEXT),
+        ("name", Type.LONG_TEXT),
+        ("video_id", Type.LONG_TEXT),
+        ("position", Type.TOTAL),
+        ("score", Type.SHARE),
+        ("users", Type.TOTAL),
+        ("events", Type.TOTAL),
+        ("videos", Type.BASE),
+        ("completion_rate", Type.SHARE),
+        ("breakdown", Type.LONG_TEXT),
+        ("countries", Type.LONG_TEXT),
+    ),
+)
+
+# The same for what changes: the recent window against the one before. `p_value`: of the rise or fall being noise, NULL
+# where it was not tested; `videos_trending`: of a group, how many of its videos rise.
+RANKINGS_TRENDING = ResultTable(
+    "rankings_trending",
+    (
+        ("event_date", Type.DATE),
+        ("as_of", Type.TIME),
+        ("mode", Type.TEXT),
+        ("ranked_by", Type.TEXT),
+        ("name", Type.LONG_TEXT),
+        ("video_id", Type.LONG_TEXT),
+        ("position", Type.TOTAL),
+        ("trending_score", Type.SHARE),
+        ("current_score", Type.SHARE),
+        ("previous_score", Type.SHARE),
+        ("velocity_percent", Type.SHARE),
+        ("trend_direction", Type.TEXT),
+        ("p_value", Type.SHARE),
+        ("users_recent", Type.TOTAL),
+        ("users_previous", Type.TOTAL),
+        ("events_recent", Type.TOTAL),
+        ("events_previous", Type.TOTAL),
+        ("videos_trending", Type.BASE),
+        ("countries_recent", Type.LONG_TEXT),
+        ("countries_previous", Type.LONG_TEXT),
+    ),
+)
+
+# One row per visitor with an event in the window [window_start, window_end), UTC; `event_date`: the local day in which
+# the window begins. `uuid` names visitor and window. Attributes are those of the visitor's first event in the window;
+# `pages`: JSON, distinct, in the order of the first visit; `timestamp`: when the report was made.
+VISITOR_REPORTS = ResultTable(
+    "visitor_reports",
+    (
+        ("event_date", Type.DATE),
+        ("window_start", Type.TIME),
+        ("window_end", Type.TIME),
+        ("uuid", Type.LONG_TEXT),
+        ("visitor", Type.LONG_TEXT),
+        ("n_interactions", Type.TOTAL),
+        ("adblock", Type.FLAG),
+        ("ip_address", Type.LONG_TEXT),
+        ("user_agent", Type.LONG_TEXT),
+        ("language", Type.LONG_TEXT),
+        ("sender_id", Type.LONG_TEXT),
+        ("hash", Type.LONG_TEXT),
+        ("first_seen", Type.TIME),
+        ("last_seen", Type.TIME),
+        ("pages", Type.LONG_TEXT),
+        ("distinct_pages", Type.TOTAL),
+        ("entry_page", Type.LONG_TEXT),
+        ("exit_page", Type.LONG_TEXT),
+        ("timestamp", Type.TIME),
+    ),
+)
+
+# One row per event of the window. `action` is the word that the reports have always had there; `type` the event's own.
+EVENT_REPORTS = ResultTable(
+    "event_reports",
+    (
+        ("event_date", Type.DATE),
+        ("window_start", Type.TIME),
+        ("window_end", Type.TIME),
+        ("request_id", Type.LONG_TEXT),
+        ("visitor", Type.LONG_TEXT),
+        ("page", Type.LONG_TEXT),
+        ("action", Type.TEXT),
+        ("type", Type.LONG_TEXT),
+        ("created", Type.TIME),
+        ("timestamp", Type.TIME),
+    ),
+)
+
 # Of the catalogue as it is delivered.
-STANDARD_TABLES = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY, SERIES)
+METRIC_RESULTS = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY, SERIES)
+STANDARD_TABLES = (*METRIC_RESULTS, RANKINGS_POPULAR, RANKINGS_TRENDING, VISITOR_REPORTS, EVENT_REPORTS)
 
 
 def result_schema(table: ResultTable) -> "pa.Schema":
@@ -160,7 +259,9 @@ def result_schema(table: ResultTable) -> "pa.Schema":
         Type.TOTAL: pa.int64(),
         Type.BASE: pa.int64(),
         Type.SHARE: pa.float64(),
+        Type.FLAG: pa.bool_(),
         Type.TEXT: pa.string(),
+        Type.LONG_TEXT: pa.string(),
         Type.TIME: pa.timestamp("us"),
     }
     return pa.schema([(name, types[kind]) for name, kind in table.columns])

@@ -147,3 +147,11 @@ class Warehouse(Protocol):
     def store_day(self, table: ResultTable, day: date, rows: "pa.Table") -> int:
         """Replace that day by rows that another warehouse computed, as `replace_day` does. Returns their number."""
         ...
+
+    def store_part(self, table: ResultTable, day: date, part: Mapping[str, datetime], rows: "pa.Table") -> int:
+        """Replace, of that day, the rows whose columns are as `part` says; the day's other rows stay.
+
+        All of `rows` are of that day and part. Readers see the part as it was or as it is; two that store parts of one
+        day at once lose nothing of each other's. Returns the number of rows written.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""What other programs read: rankings put where they look for them."""
