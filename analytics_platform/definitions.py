@@ -24,11 +24,14 @@ from analytics_platform.defs import (
     metrics,
     owner,
     partitions,
+    ranking_times,
+    rankings,
     reports,
     resources,
     schedules,
     sending,
     series,
+    visitors,
 )
 from analytics_platform.defs.office import Office, office_resource
 from analytics_platform.metrics import catalog, dimensions
@@ -72,6 +75,8 @@ def build_definitions(
     tell = alerts.alert_job()
     jobs = schedules.jobs(known)
     follow = followups.jobs(known)
+    rank = ranking_times.ranking_job()
+    visits = visitors.visitor_jobs(settings)
     return dg.Definitions(
         assets=[
             *events.event_assets(engine),
@@ -80,10 +85,23 @@ def build_definitions(
             *series.series_assets(daily, catalogue, sliced_by, engine),
             *alerts.alert_assets(),
             *reports.report_assets(known.values(), settings),
+            *rankings.ranking_assets(settings, engine),
+            *visitors.visitor_assets(engine),
         ],
-        asset_checks=alerts.alert_checks(desk),
-        jobs=[*jobs.values(), *follow.values(), *to_send.values(), tell, alerts.training_job()],
-        schedules=schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
+        asset_checks=[*alerts.alert_checks(desk), *ranking_times.ranking_checks(settings, ticking)],
+        jobs=[
+            *jobs.values(),
+            *follow.values(),
+            *to_send.values(),
+            tell,
+            alerts.training_job(),
+            rank,
+            *visits.values(),
+        ],
+        schedules=[
+            *schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
+            *visitors.visitor_schedules(settings, visits[visitors.JOB]),
+        ],
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),
             deliveries.deliveries_sensor(desk, send_due),
@@ -91,6 +109,7 @@ def build_definitions(
             events.events_sensor(settings, ticking),
             alerts.alerts_sensor(settings, desk, tell, ticking),
             late.late_data_sensor(settings, jobs[schedules.METRICS_JOB], ticking),
+            ranking_times.rankings_sensor(settings, ledgers, rank, ticking),
             liveness.dead_runs_sensor(home),
         ],
         resources={

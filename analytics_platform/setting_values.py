@@ -13,8 +13,11 @@ from analytics_platform.availability import parse_policy
 from analytics_platform.language import LANGUAGES
 from analytics_platform.metrics.catalog import METRICS
 from analytics_platform.metrics.dimensions import DIMENSIONS
+from analytics_platform.rankings.plan import parse_weights
+from analytics_platform.visitors.window import between
 
 SHORTEST_MEMORY = 60  # days
+_PACES = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)  # minutes
 
 
 def zone(name: str) -> str:
@@ -62,6 +65,46 @@ def dimensions(names: tuple[str, ...]) -> tuple[str, ...]:
     if strange:
         raise ValueError(f"there is no dimension {strange[0]!r}; there are {', '.join(known)}")
     return names
+
+
+def blank(value: object) -> object:
+    """None for a text without anything in it."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def weights(text: str) -> str:
+    """Weights of event types, as `rankings.plan.parse_weights` reads them."""
+    parse_weights(text)
+    return text
+
+
+def window(text: str) -> str:
+    """Two moments with their offsets, `START..END`."""
+    start, dots, end = text.partition("..")
+    if not dots:
+        raise ValueError("write START..END, such as 2019-06-22T00:00+09:00..2019-06-25T00:00+09:00")
+    between(start, end, ZoneInfo("UTC"))
+    return text
+
+
+def schedules(text: str) -> str:
+    """`EVERY=LAST` pairs of minutes."""
+    parse_schedules(text)
+    return text
+
+
+def parse_schedules(text: str) -> dict[int, int]:
+    """Minutes between runs, and how many minutes each looks back, of `10=10,60=1440`."""
+    shape = "EVERY=LAST pairs of minutes, such as 10=10,60=1440"
+    found: dict[int, int] = {}
+    for every, last in pairs(text, shape).items():
+        if not (every.isdecimal() and last.isdecimal() and int(last) >= 1):
+            raise ValueError(f"write {shape}")
+        # Other paces have no cron expression that keeps an even distance.
+        if int(every) not in _PACES:
+            raise ValueError(f"every {every} minutes is no pace; there are {', '.join(map(str, _PACES))}")
+        found[int(every)] = int(last)
+    return found
 
 
 def size(text: str) -> str:

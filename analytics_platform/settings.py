@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from analytics_platform import setting_values as values
 from analytics_platform.alerts.watch import Watch, parse_rule, parse_rules
 from analytics_platform.availability import Policy, parse_policy
 from analytics_platform.metrics.dimensions import Labels
+from analytics_platform.setting_groups import RankingSettings, VisitSettings
 
 HOME_VARIABLE = "ANALYTICS_PLATFORM_HOME"
 DEFAULT_HOME = ".analytics_platform"
@@ -97,7 +98,7 @@ _PAIRS = {
 _Words = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(RankingSettings, VisitSettings):
     """All settings. Secrets are `SecretStr`: they never show in a repr, a log or an error."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
@@ -297,7 +298,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _blank(cls, value: object) -> object:
-        return None if isinstance(value, str) and not value.strip() else value
+        return values.blank(value)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -15,10 +15,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -183,6 +183,102 @@ def postgres() -> Iterator[Postgres]:
         # SIGINT: without waiting for clients that are still connected.
         with running(command, folder / "log", found.answers, user=user, stop=signal.SIGINT):
             yield found
+
+
+@dataclass
+class Redis:
+    """A running Redis; `port` asks for no password unless it was started with one, and so does `socket`.
+
+    With TLS: `tls_port`, `authority` (the certificate that its own is checked against) and, for a server that asks for
+    one, `certificate` and `key` of a client.
+    """
+
+    port: int
+    folder: Path
+    tls_port: int = 0
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens besides."""
+        return self.folder / "redis.sock"
+
+    @property
+    def authority(self) -> Path:
+        """To be trusted."""
+        return self.folder / "ca.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """Of the server, and good for a client as well."""
+        return self.folder / "certificate.pem"
+
+    @property
+    def key(self) -> Path:
+        """Of the certificate."""
+        return self.folder / "key.pem"
+
+    def url(self, login: str = "", database: int = 0) -> str:
+        """The address of a database on it; `login` is `user:password@`."""
+        return f"redis://{login}127.0.0.1:{self.port}/{database}"
+
+    def ask(self, *command: str | int) -> Any:
+        """Its answer to a command of the user without a password."""
+        import redis
+
+        with redis.Redis(port=self.port, decode_responses=True) as client:
+            return client.execute_command(*command)
+
+    def empty(self) -> "Redis":
+        """It without keys, in any database, and with no limit of memory."""
+        self.ask("CONFIG", "SET", "maxmemory", 0)
+        self.ask("FLUSHALL")
+        return self
+
+    def kill(self, after: float = 0) -> None:
+        """Gone at once, in so many seconds, as by a loss of power; `redis` with `again` starts it once more."""
+        time.sleep(after)
+        os.kill(self.ask("INFO", "server")["process_id"], signal.SIGKILL)
+        while self.answers():
+            time.sleep(0.005)
+
+    def answers(self) -> bool:
+        """Whether it is ready, be it to ask for a password."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+
+@contextmanager
+def redis(*options: str | int, tls: bool = False, again: Redis | None = None) -> Iterator[Redis]:
+    """A Redis of its own, empty, gone at the end; `options` are those of its command line (`--requirepass`).
+
+    `again`: one that was killed, started on its port with the files that it left.
+    """
+    server = program("redis-server", "redis-server")
+    with short_folder() if again is None else nullcontext(again.folder) as folder:
+        found = again or Redis(free_port(), folder, free_port() if tls else 0)
+        command = [server, "--port", found.port, "--bind", "127.0.0.1", "--dir", folder, "--unixsocket", found.socket]
+        command += ["--save", "", "--appendonly", "no"]
+        if tls:
+            if again is None:
+                _certify(found)
+            command += ["--tls-port", found.tls_port, "--tls-ca-cert-file", found.authority]
+            command += ["--tls-cert-file", found.certificate, "--tls-key-file", found.key, "--tls-auth-clients", "no"]
+        with running([str(word) for word in (*command, *options)], folder / "log", found.answers):
+            yield found
+
+
+def _certify(server: Redis) -> None:
+    import trustme
+
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1", "localhost")
+    authority.cert_pem.write_to_path(str(server.authority))
+    own.private_key_pem.write_to_path(str(server.key))
+    server.certificate.write_bytes(b"".join(blob.bytes() for blob in own.cert_chain_pems))
 
 
 def _unprivileged() -> str:

@@ -24,7 +24,7 @@ from analytics_platform.availability import (
     tally,
 )
 from analytics_platform.cadence import Period
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import METRIC_TABLES
 from analytics_platform.metrics.windows import day_start, day_window, days
 from analytics_platform.queries import Query
 from analytics_platform_tests.metrics.product import Events, feed, message
@@ -75,7 +75,7 @@ def hold(engine: DuckDB) -> Hold:
 
     def make(events: Events) -> Counting:
         engine.clear()
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             engine.put(f"events.{table.name}", events.of(table))
         return Counting(engine)
 

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics.events import EVENT_TABLES, FEED_ACTIONS
+from analytics_platform.metrics.events import METRIC_TABLES, FEED_ACTIONS
 from analytics_platform.metrics.facts import LOOKBACK_DAYS, lookback, user_day
 from analytics_platform.metrics.tables import user_day_table
 from analytics_platform.metrics.windows import day_window
@@ -117,7 +117,7 @@ def make_events(place: Place) -> None:
     looked_up = []
     with duckdb.connect(draft / "events.duckdb", config={"memory_limit": "2GB"}) as con:
         for made in days_of_events(place.shape, place.feed_rows, place.days):
-            for table, events in zip(EVENT_TABLES, (made.feed, made.messages), strict=True):
+            for table, events in zip(METRIC_TABLES, (made.feed, made.messages), strict=True):
                 names = ", ".join(c.name for c in table.columns)
                 con.register("incoming", events)
                 con.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ORDER BY time")
@@ -158,7 +158,7 @@ def make_parquet(place: Place) -> None:
     draft = place.parquet.with_suffix(".partial")
     shutil.rmtree(draft, ignore_errors=True)
     with duckdb.connect(place.events, read_only=True) as con:
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             (draft / table.name).mkdir(parents=True)
             for day in place.dates:
                 window = day_window(day, UTC_ZONE)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_platform.metrics.dimensions import attributes
-from analytics_platform.metrics.events import EVENT_TABLES, Kind, arrow_schema
+from analytics_platform.metrics.events import METRIC_TABLES, Kind, arrow_schema
 from analytics_platform.metrics.tables import ResultTable, daily_slices_table, user_day_table
 from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query
@@ -99,7 +99,7 @@ def make_server(place: Place) -> None:
     known = pq.read_table(place.looked_up)
     warehouse = _open(draft)
     with duckdb.connect(place.events, read_only=True) as con:
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             schema = arrow_schema(table)
             names = ", ".join(f'"{name}"' for name in schema.names)
             text = f"SELECT {names} FROM {table.name} WHERE time >= $start AND time < $end"
@@ -198,7 +198,7 @@ def scan(place: Place, days: Sequence[date], *, look: bool, each: bool) -> Job:
 
     def rows() -> Mapping[str, object]:
         counted: dict[str, object] = {}
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             text = f"SELECT count(*) AS n FROM events.{table.name} {within}"
             found = [warehouse.rows(Query("count", text, window))[0]["n"] for window in windows]
             counted[table.name] = sum(n for n in found if isinstance(n, int)) // len(windows)

@@ -16,7 +16,7 @@ from analytics_platform.cli.reports import deliver_report
 from analytics_platform.cli.scoreboard import show_scoreboard
 from analytics_platform.cli.slices import check_days
 from analytics_platform.metrics.dimensions import TOTAL
-from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
+from analytics_platform.metrics.events import EVENT_TABLES, FEED_ACTIONS, MESSAGE_ACTIONS, PAGE_EVENTS, USER_EVENTS
 from analytics_platform.metrics.slices import slices_between
 from analytics_platform.queries import compose
 from analytics_platform.reports import all_reports
@@ -44,7 +44,8 @@ def demo(
     events = context.home.path / "generated"
     out.print(write_events(context, events, days=days, users=users, seed=seed), markup=False)
     _mark(context).write_text(context.warehouse().place, "utf-8")
-    sources = [(t, [events / t.name]) for t in (FEED_ACTIONS, MESSAGE_ACTIONS)]
+    sources = [(t, [events / t.name]) for t in (FEED_ACTIONS, MESSAGE_ACTIONS, USER_EVENTS)]
+    sources.append((PAGE_EVENTS, [events / "visits.json"]))
     load_events(context, sources, ZoneInfo("UTC"), simulated=True)
     # Of the day when the events were made: midnight may pass meanwhile.
     first, last = context.today - timedelta(days=days), context.today - timedelta(days=1)
@@ -93,7 +94,7 @@ def _refuse_real_events(context: Context) -> None:
     if context.home.own_events.exists():
         raise JobError(held)
     warehouse = context.warehouse()
-    tables = () if _simulated(context, warehouse.place) else (FEED_ACTIONS, MESSAGE_ACTIONS)
+    tables = () if _simulated(context, warehouse.place) else EVENT_TABLES
     if any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in tables):
         if context.settings.warehouse_url:
             held = f"{warehouse.place}: it holds events of yours; name another database in WAREHOUSE_URL"

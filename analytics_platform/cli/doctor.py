@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +13,9 @@ import typer
 
 from analytics_platform.cli.console import counted, out
 from analytics_platform.cli.context import Context, HomeOption, begin
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.cli.doctor_outside import outside
+from analytics_platform.cli.finding import Finding
+from analytics_platform.metrics.events import EVENT_TABLES, METRIC_TABLES
 from analytics_platform.metrics.tables import APP_DAILY, FEED_DAILY
 from analytics_platform.metrics.windows import days, local_day
 from analytics_platform.queries import compose
@@ -32,15 +33,6 @@ _CLIENTS = {"duckdb": "duckdb", "clickhouse": "clickhouse-connect"}
 _ENOUGH_DISK = 1 << 30
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: how it is, and the remedy when it is not well."""
-
-    state: Literal["ok", "note", "problem"]
-    what: str
-    remedy: str = ""
-
-
 def doctor(home: HomeOption = None) -> None:
     """Check settings, warehouse, data and delivery; say what is missing and what to do. Exit code 1 on a problem.
 
@@ -48,7 +40,8 @@ def doctor(home: HomeOption = None) -> None:
     """
     context = begin(home)
     problems = 0
-    for finding in (*_settings(context), *_disk(context), *_data(context), *_delivery(context), *_owners(context)):
+    looked_at = (_settings, _disk, _data, _delivery, _owners, outside)
+    for finding in (finding for look in looked_at for finding in look(context)):
         out.print(_SIGNS[finding.state], end=" ")
         out.print(finding.what, markup=False)
         if finding.remedy:
@@ -154,6 +147,8 @@ def _data(context: Context) -> Iterator[Finding]:
             [row] = warehouse.rows(compose("event_span", table=table.name))
             last = row["last_time"]
             if not isinstance(last, datetime):
+                if table.optional:
+                    continue
                 option = "--feed" if table.name.startswith("feed") else "--messages"
                 remedy = f"analytics-platform load {option} FILE, or analytics-platform demo (docs/loading.md)"
                 yield Finding("note", f"{table.name} is empty", remedy)
@@ -171,7 +166,7 @@ def _data(context: Context) -> Iterator[Finding]:
 def _results(context: Context) -> Iterator[Finding]:
     first, last = context.settings.start_date, context.today - timedelta(days=1)
     warehouse = context.warehouse()
-    if not any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in EVENT_TABLES):
+    if not any(warehouse.rows(compose("event_span", table=t.name))[0]["rows"] for t in METRIC_TABLES):
         return
     frames = (FEED_DAILY, APP_DAILY)
     computed = set.intersection(*(set(warehouse.computed_days(frame, first, last)) for frame in frames))

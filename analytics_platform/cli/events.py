@@ -1,19 +1,24 @@
 """`generate` and `load`: events into files, and files into the warehouse."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
 from analytics_platform.cli.console import Bars, JobError, counted, err, out
 from analytics_platform.cli.context import Context, HomeOption, begin
-from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, EventTable
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, PAGE_EVENTS, USER_EVENTS, EventTable
 from analytics_platform.settings import remember
 from analytics_platform.warehouses.base import EventLoad, Loaded
+
+if TYPE_CHECKING:
+    from analytics_platform.sources.files import EventReader, LoadSummary
+    from analytics_platform.sources.visits import VisitReader
 
 
 def generate(
@@ -23,7 +28,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.", min=0)] = 1,
     home: HomeOption = None,
 ) -> None:
-    """Write simulated events, with planted incidents and their truth, as Parquet files.
+    """Write simulated events with planted incidents, trends and their truth: Parquet files, visits of a site as JSON.
 
     Example: `analytics-platform generate --days 60 --users 14000 --seed 1 --out events/`
     """
@@ -47,8 +52,10 @@ def write_events(context: Context, folder: Path, *, days: int, users: int, seed:
     except OSError as error:
         raise JobError(f"{folder} cannot be written: {error.strerror}") from None
     return (
-        f"{done.feed_rows:,} feed events and {done.message_rows:,} messages, "
-        f"{first} to {context.today - timedelta(days=1)}, in {folder}; planted incidents in {done.truth}"
+        f"{done.feed_rows:,} feed events and {done.message_rows:,} messages, {first} to "
+        f"{context.today - timedelta(days=1)}, in {folder}; planted incidents in {done.truth}\n"
+        f"{counted(done.video_rows, 'video event')} and {counted(done.visits, 'page event')}; "
+        f"planted trends in {done.trends}"
     )
 
 
@@ -62,6 +69,10 @@ def _zone(name: str) -> ZoneInfo:
 def load(
     feed: Annotated[list[Path] | None, typer.Option(help="Feed events: files or folders; repeat for more.")] = None,
     messages: Annotated[list[Path] | None, typer.Option(help="Messages: files or folders; repeat for more.")] = None,
+    videos: Annotated[list[Path] | None, typer.Option(help="Video events: files or folders; repeat for more.")] = None,
+    visits: Annotated[
+        list[Path] | None, typer.Option(help="Page visits: nested .json (also gzipped), or flat files as the others.")
+    ] = None,
     append: Annotated[bool, typer.Option("--append", help="Add to the days instead of replacing them.")] = False,
     on_error: Annotated[str, typer.Option(help="stop: a bad row loads nothing; skip: load the others.")] = "stop",
     rejects: Annotated[
@@ -75,16 +86,19 @@ def load(
     Every local day found in the files replaces that day of its table, all in one transaction.
 
     Example: `analytics-platform load --feed feed.csv.gz --messages messages/ --source-timezone Europe/Moscow`
+
+    Example: `analytics-platform load --videos user_events/ --visits events.json`
     """
-    if not feed and not messages:
-        raise typer.BadParameter("name at least one file: --feed FILE or --messages FILE")
+    if not feed and not messages and not videos and not visits:
+        raise typer.BadParameter("name at least one file: --feed, --messages, --videos or --visits FILE")
     if on_error not in ("stop", "skip"):
         raise typer.BadParameter("--on-error is stop or skip")
     zone = _zone(source_timezone)
     context = begin(home)
     if (context.home.path / "generated").exists() and not context.home.own_events.exists():
         raise JobError(f"{context.home.path} holds the demo's simulated events; give yours another home: --home DIR")
-    chosen = [(t, p) for t, p in ((FEED_ACTIONS, feed), (MESSAGE_ACTIONS, messages)) if p]
+    named = ((FEED_ACTIONS, feed), (MESSAGE_ACTIONS, messages), (USER_EVENTS, videos), (PAGE_EVENTS, visits))
+    chosen = [(table, paths) for table, paths in named if paths]
     load_events(
         context, chosen, zone, append=append, on_error="skip" if on_error == "skip" else "stop", rejects=rejects
     )
@@ -105,22 +119,13 @@ def load_events(
     Events that are not `simulated` mark the home as somebody's own, which the demo then leaves alone.
     """
     from analytics_platform.defs.running import record_observations
-    from analytics_platform.sources.files import EventReader
 
     warehouse = context.warehouse()
-    readers, bars = [], Bars()
+    readers: list[EventReader | VisitReader] = []
+    bars = Bars()
     for table, paths in chosen:
         target = rejects if rejects and len(chosen) == 1 else _rejects_file(context, table, rejects)
-        readers.append(
-            EventReader(
-                table,
-                paths,
-                source_zone=source_zone,
-                on_error=on_error,
-                rejects=target,
-                progress=partial(_read, bars, table),
-            )
-        )
+        readers.append(_reader(table, paths, source_zone, on_error, target, bars))
         readers[-1].check()
     with bars:
         loaded = warehouse.load(
@@ -139,9 +144,7 @@ def load_events(
         span = f", {result.days[0]} to {result.days[-1]}" if result.days else ""
         loaded_from = f"{counted(result.rows, 'row')} from {counted(summary.files, 'file')}{span}"
         out.print(f"{summary.table}: {loaded_from}", markup=False)
-        if summary.actions:
-            actions = ", ".join(f"{name} {n:,}" for name, n in summary.actions.most_common(10))
-            out.print(f"  actions: {actions}", markup=False)
+        _tell_actions(context, reader.table, summary)
         for name, files in sorted(summary.ignored_columns.items()):
             out.print(f"  column {name} is ignored ({_files(files)})", markup=False)
         for name, files in sorted(summary.absent_columns.items()):
@@ -152,6 +155,38 @@ def load_events(
             where = rejects if rejects and len(chosen) == 1 else _rejects_file(context, reader.table, rejects)
             err.print(f"  {counted(summary.rejected, 'row')} rejected: see {where}", markup=False)
     return loaded
+
+
+def _reader(
+    table: EventTable,
+    paths: list[Path],
+    source_zone: ZoneInfo,
+    on_error: Literal["stop", "skip"],
+    rejects: Path,
+    bars: Bars,
+) -> "EventReader | VisitReader":
+    from analytics_platform.sources.files import EventReader
+    from analytics_platform.sources.visits import visit_reader
+
+    progress = partial(_read, bars, table)
+    if table is PAGE_EVENTS:
+        return visit_reader(paths, source_zone=source_zone, on_error=on_error, rejects=rejects, progress=progress)
+    return EventReader(table, paths, source_zone=source_zone, on_error=on_error, rejects=rejects, progress=progress)
+
+
+def _tell_actions(context: Context, table: EventTable, summary: "LoadSummary") -> None:
+    if not summary.actions:
+        return
+    out.print(f"  {'event types' if table is USER_EVENTS else 'actions'}: {_numbers(summary.actions)}", markup=False)
+    # They are stored all the same: rankings count them, and score nothing for them.
+    weights = context.settings.ranking_plan.weights
+    unknown = Counter({name: n for name, n in summary.actions.items() if name not in weights})
+    if table is USER_EVENTS and unknown:
+        err.print(f"  event types without a weight: {_numbers(unknown)}", markup=False)
+
+
+def _numbers(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.most_common(10))
 
 
 def _read(bars: Bars, table: EventTable, done: int, total: int, _rows: int) -> None:

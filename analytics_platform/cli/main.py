@@ -16,11 +16,13 @@ from analytics_platform.cli import (
     doctor,
     events,
     ledger,
+    rankings,
     reports,
     scheduling,
     serve,
     slices,
     subscribers,
+    visitors,
     warehouse,
 )
 from analytics_platform.cli.console import JobError, err
@@ -42,6 +44,8 @@ app.command("copy")(copy.copy)
 app.command("materialize")(slices.materialize)
 app.command("slices")(slices.slices)
 app.command("audience")(audience.audience)
+app.command("rankings")(rankings.rankings)
+app.command("visitors")(visitors.visitors)
 app.add_typer(reports.app, name="report")
 app.add_typer(ledger.app, name="reports")
 app.add_typer(subscribers.app, name="subscribers")
@@ -60,10 +64,11 @@ def run() -> None:
     from analytics_platform.sources.problems import EventFileError
     from analytics_platform.state.database import StateError
     from analytics_platform.state.runs import ClaimError
+    from analytics_platform.stores.base import StoreError
     from analytics_platform.unsubscribe import PageError
     from analytics_platform.warehouses.base import WarehouseError
 
-    broken = (ArtifactError, ChannelError, EventFileError, PageError, StateError, WarehouseError)
+    broken = (ArtifactError, ChannelError, EventFileError, PageError, StateError, StoreError, WarehouseError)
     known = (JobError, SettingsError, ClaimError, *broken)
     try:
         app()

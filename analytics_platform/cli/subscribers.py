@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Who gets what: chats, topics of groups, mail addresses.", no_args_is_help=True)
 
 # What is no report and can be subscribed to.
-KINDS = ("alerts", "problems")
+KINDS = ("alerts", "visitors", "problems")
 
 _Who = Annotated[str, typer.Argument(metavar="WHO", help="Id of the list, address, or address/topic.")]
 _Address = Annotated[

@@ -33,6 +33,8 @@ _BY_ITSELF = timedelta(minutes=15)
 PROBLEMS = "problems"
 # What is unusual in the metrics; whoever gets every report gets them, too.
 ALERTS = "alerts"
+# Who opened which pages in a window; a report, though it has no cadence.
+VISITORS = "visitors"
 
 
 @dataclass
@@ -61,8 +63,8 @@ class Office:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What somebody should get, or silence would read as "all is well": every report, and alerts."""
-        return (*self.reports, ALERTS)
+        """What somebody should get, or silence would read as "all is well": every report, visitors', and alerts."""
+        return (*self.reports, VISITORS, ALERTS)
 
     @property
     def patience(self) -> timedelta:

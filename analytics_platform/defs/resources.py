@@ -3,7 +3,7 @@
 Belongs here: building each from the settings. Does not: anything they do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -101,7 +101,11 @@ def ledgers_of(home: Home, settings: Settings) -> Ledgers:
 
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from analytics_platform.channels.email import MailServer
+    from analytics_platform.sources.dynamodb import Account, DynamoSource
+    from analytics_platform.stores.base import Store
 
 
 class Progress(Protocol):
@@ -219,6 +223,85 @@ def _clickhouse(address: ClickHouseAddress, settings: Settings) -> Warehouse:
     )
     layout = Layout(address.database, settings.clickhouse_cluster, settings.facts_keep_days)
     return ClickHouseWarehouse(Server(address, limits), layout, found, settings.basis)
+
+
+def store_of(settings: Settings) -> "Store | None":
+    """Where rankings are published; None without REDIS_URL. Raises StoreError for an address that is none.
+
+    Connects to nothing yet.
+    """
+    if settings.redis_url is None:
+        return None
+    from analytics_platform.stores.redis import RedisStore
+
+    return RedisStore(settings.redis_url, prefix=settings.redis_prefix, ca_file=settings.redis_ca_file)
+
+
+def visits_of(settings: Settings) -> "DynamoSource | None":
+    """Where page events are read from; None: from the warehouse. Raises SettingsError for settings that lack something.
+
+    Connects to nothing yet.
+    """
+    if settings.visits_source == "warehouse":
+        return None
+    if settings.dynamodb_table is None and settings.dynamodb_access != "export":
+        raise SettingsError("VISITS_SOURCE is dynamodb: set DYNAMODB_TABLE to the table of page events.")
+    from analytics_platform.sources.dynamodb import Access, DynamoSource
+
+    try:
+        return DynamoSource(
+            settings.dynamodb_table or "",
+            dynamodb_account(settings),
+            access=Access(settings.dynamodb_access),
+            time_attribute=settings.dynamodb_time_attribute,
+            index=settings.dynamodb_index,
+            bucket_attribute=settings.dynamodb_bucket_attribute,
+            range_attribute=settings.dynamodb_range_attribute,
+            shards=settings.dynamodb_shards,
+            segments=settings.dynamodb_segments,
+            export=settings.dynamodb_export,
+        )
+    except ValueError as error:
+        raise SettingsError(f"DYNAMODB_ACCESS is {settings.dynamodb_access}: {error}.") from None
+
+
+@dataclass(frozen=True)
+class WriteBack:
+    """Where visitor reports go besides the warehouse: two tables in DynamoDB."""
+
+    account: "Account"
+    visitor_table: str
+    event_table: str
+
+    def write(self, visitors: "pa.Table", events: "pa.Table", gone: Sequence[str]) -> None:
+        """Put the reports of a window, and take away those visitor reports (ids). Raises DynamoError."""
+        from analytics_platform.sources.dynamodb_reports import write_reports
+
+        write_reports(self.account, self.visitor_table, self.event_table, visitors, events, gone)
+
+    def check(self) -> str:
+        """Whether that can be done, in words. Raises DynamoError when it cannot."""
+        from analytics_platform.sources.dynamodb_reports import check_reports
+
+        return check_reports(self.account, self.visitor_table, self.event_table)
+
+
+def write_back_of(settings: Settings) -> WriteBack | None:
+    """Where reports are written back; None when no table is named. Raises SettingsError when only one is."""
+    visitors, events = settings.dynamodb_visitor_reports, settings.dynamodb_event_reports
+    if visitors is None and events is None:
+        return None
+    if visitors is None or events is None:
+        lacking = "DYNAMODB_EVENT_REPORTS" if events is None else "DYNAMODB_VISITOR_REPORTS"
+        raise SettingsError(f"{lacking} is not set: reports are written back to both tables, or to none.")
+    return WriteBack(dynamodb_account(settings), visitors, events)
+
+
+def dynamodb_account(settings: Settings) -> "Account":
+    """Where requests to DynamoDB go; credentials come from AWS's own places."""
+    from analytics_platform.sources.dynamodb import Account
+
+    return Account(settings.dynamodb_region, settings.dynamodb_endpoint_url)
 
 
 def mail_server(settings: Settings, host: str, sender: str) -> "MailServer":

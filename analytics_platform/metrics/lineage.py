@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from analytics_platform.metrics.events import METRIC_TABLES, PAGE_EVENTS, USER_EVENTS
 from analytics_platform.queries import Query, compose
 
 # What each table reads of the same day, directly or through another. A table of events alone is not listed.
@@ -19,33 +20,51 @@ _COMES_FROM: Mapping[str, tuple[str, ...]] = {
     "app_daily": ("user_day", "post_day"),
 }
 
-# How many days before its own a table's events reach back to: facts/user_day looks for attributes there.
+# The event tables behind a table; behind all others those of the metrics.
+_EVENTS: Mapping[str, tuple[str, ...]] = {
+    "rankings_popular": (USER_EVENTS.name,),
+    "rankings_trending": (USER_EVENTS.name,),
+    "visitor_reports": (PAGE_EVENTS.name,),
+    "event_reports": (PAGE_EVENTS.name,),
+}
+_METRIC_EVENTS = tuple(table.name for table in METRIC_TABLES)
+
+# How many days before its own a table's events reach back to: facts/user_day looks for attributes there, a ranking
+# compares the 72 hours before a moment of its day.
 _LOOKBACK = 30
-_OF_THE_DAY_ALONE = ("series_quarter_hour",)
+_NEARER = {
+    "series_quarter_hour": 0,
+    "rankings_popular": 3,
+    "rankings_trending": 3,
+    "visitor_reports": 0,
+    "event_reports": 0,
+}
 
 
 @dataclass(frozen=True)
 class Lineage:
     """What must be in order for a table's day to be current: `tables`, the table itself first.
 
-    `pairs`: (derived, base); derived is outdated when base was computed later. `lookback`: how many days before it have
-    events that the day depends on.
+    `pairs`: (derived, base); derived is outdated when base was computed later. `events`: the event tables that it comes
+    from; `lookback`: how many days before it have events that the day depends on.
     """
 
     tables: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     lookback: int = _LOOKBACK
+    events: tuple[str, ...] = _METRIC_EVENTS
 
 
 def lineage(name: str) -> Lineage:
     """The lineage of the result table of that name."""
     tables = (name, *_COMES_FROM.get(name, ()))
     pairs = tuple((derived, base) for derived in tables for base in _COMES_FROM.get(derived, ()))
-    return Lineage(tables, pairs, 0 if name in _OF_THE_DAY_ALONE else _LOOKBACK)
+    return Lineage(tables, pairs, _NEARER.get(name, _LOOKBACK), _EVENTS.get(name, _METRIC_EVENTS))
 
 
 def current_days(name: str, first: date, last: date, basis: str) -> Query:
     """Days of first..last (both included) that were computed under the settings `basis` and are not outdated."""
     of = lineage(name)
     params = {"table_name": name, "first_day": first, "last_day": last, "basis": basis}
-    return compose("current_days", params, tables=of.tables, pairs=of.pairs, lookback=of.lookback)
+    shape = {"tables": of.tables, "pairs": of.pairs, "events": of.events, "lookback": of.lookback}
+    return compose("current_days", params, **shape)

@@ -1,6 +1,6 @@
 {#
-  Computed days of a result table that are not older than what they come from: the events of the day itself, those of the
-  `lookback` days before it where it reads them (a user who only received takes attributes from there, see
+  Computed days of a result table that are not older than what they come from: the `events` of the day itself, those of
+  the `lookback` days before it where it reads them (a user who only received takes attributes from there, see
   metrics/facts.py), and the tables that it is computed from, which must not be outdated either; and that were computed
   under the settings in force ($basis).
 #}
@@ -12,6 +12,7 @@ WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $l
     FROM results.computed_days AS computed
     CROSS JOIN events.loaded_days AS loaded
     WHERE computed.table_name IN ({% for name in tables %}'{{ name }}'{{ ', ' if not loop.last }}{% endfor %})
+      AND loaded.table_name IN ({% for name in events %}'{{ name }}'{{ ', ' if not loop.last }}{% endfor %})
       AND computed.event_date >= $first_day AND computed.event_date <= $last_day
       AND loaded.event_date <= computed.event_date AND loaded.event_date >= computed.event_date - INTERVAL {{ lookback }} DAY
       AND loaded.loaded_at > computed.computed_at

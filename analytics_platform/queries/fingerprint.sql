@@ -5,13 +5,22 @@
   Each text is grouped once, which gives its number of values, distinct values, characters and a checksum. A row's
   `weight`, made of its numbers and times, tells in the checksum which rows a text stands in; the squares of the weights
   tell which numbers stand together. NULL weighs something of its own: it is not 0. Shares are counted in billionths: sums
-  of floating point numbers depend on their order.
+  of floating point numbers depend on their order. Of `large` numbers, which may fill 64 bits, and of shares the remainder
+  is taken, so that no sum overflows. Long texts, which hardly ever repeat, are not grouped.
 #}
 {% set opened, closed = md5_number | default(('md5_number_upper(', ')')) %}
 {% set within = 'event_date >= $first_day AND event_date <= $last_day' if by_day else 'time >= $start AND time < $end' %}
 {% set key = 'event_date, ' if by_day else '' %}
 {% macro number(column) -%}
-CAST({{ 'floor(' ~ column ~ ' * 1000000000)' if column in shares else column }} AS BIGINT)
+{% if column in shares -%}
+CASE WHEN abs({{ column }}) < 1000000000 THEN CAST(floor({{ column }} * 1000000000) AS BIGINT) % 1000000007
+  WHEN abs({{ column }}) < 9000000000000000000 THEN CAST(floor({{ column }}) AS BIGINT) % 1000000007
+  WHEN {{ column }} IS NOT NULL THEN 1000000007 END
+{%- elif column in large -%}
+CAST({{ column }} % 1000000007 AS BIGINT)
+{%- else -%}
+CAST({{ column }} AS BIGINT)
+{%- endif %}
 {%- endmacro %}
 {% macro moment(column, unit) %}date_diff('{{ unit }}', $epoch, {{ column }}){% endmacro %}
 {% macro weight() -%}
@@ -27,6 +36,9 @@ SELECT {{ 'flat.event_date AS event_date, ' if by_day }}rows
   , {{ c }}_values, {{ c }}_first, {{ c }}_last, {{ c }}_seconds
 {% endfor %}
   , squares
+{% for c in long_texts %}
+  , {{ c }}_values, {{ c }}_characters, {{ c }}_checksum
+{% endfor %}
 {% for c in texts %}
   , {{ c }}_values, {{ c }}_distinct, {{ c }}_characters, {{ c }}_checksum
 {% endfor %}
@@ -40,6 +52,12 @@ FROM (
     , CAST(coalesce(sum({{ moment(c, 'second') }}), 0) AS BIGINT) AS {{ c }}_seconds
   {% endfor %}
     , CAST(coalesce(sum({{ weight() }} * {{ weight() }}), 0) AS BIGINT) AS squares
+  {% for c in long_texts %}
+    , count({{ c }}) AS {{ c }}_values, CAST(coalesce(sum(char_length({{ c }})), 0) AS BIGINT) AS {{ c }}_characters
+    , CAST(coalesce(sum(
+        {{ opened }}coalesce({{ c }}, '') || '|' || CAST({{ weight() }} AS VARCHAR){{ closed }} % 4294967296
+      ), 0) AS BIGINT) AS {{ c }}_checksum
+  {% endfor %}
   FROM {{ table }}
   WHERE {{ within }}
   {{ 'GROUP BY event_date' if by_day }}

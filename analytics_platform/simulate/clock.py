@@ -23,6 +23,10 @@ class Stream(IntEnum):
     CHAT = 4
     CHAT_WAVE = 5
     CALENDAR = 6
+    VIDEOS = 7
+    VIDEO_EVENTS = 8
+    VIDEO_TRENDS = 9
+    VISITS = 10
 
 
 def stream(seed: int, purpose: Stream, index: int = 0) -> "np.random.Generator":

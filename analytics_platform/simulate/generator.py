@@ -1,7 +1,8 @@
 """Simulated events as Arrow tables, a day at a time, and as the folder of Parquet files the loader reads.
 
 Belongs here: putting a day together, the tables' types, the folder. Does not: what happens on a day (`feed.py`,
-`chat.py`), reading the folder (`sources/files.py`). Imported lazily only: numpy and pyarrow are imported at the top.
+`chat.py`, `videos.py`, `visits.py`), reading the folder (`sources/`). Imported lazily only: numpy and pyarrow are
+imported at the top.
 """
 
 import json
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from analytics_platform.metrics.events import EVENT_TABLES, FEED_ACTIONS, MESSAGE_ACTIONS, EventTable, Kind
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, USER_EVENTS, EventTable, Kind
 from analytics_platform.simulate.chat import ChatRows, chat_day
 from analytics_platform.simulate.clock import Stream, Window, stream
 from analytics_platform.simulate.feed import FeedRows, feed_day
@@ -24,17 +25,21 @@ from analytics_platform.simulate.places import CITY_NAMES, COUNTRY_NAMES
 from analytics_platform.simulate.population import CITY_COUNTRY, SOURCES, SYSTEMS, Ints, Population
 from analytics_platform.simulate.posts import Posts
 from analytics_platform.simulate.scenario import Scenario
+from analytics_platform.simulate.videos import Videos, video_day, write_trends
+from analytics_platform.simulate.visits import visit_document
 
 Progress = Callable[[int, int, int], None]
 """Called after each day with the days done, the days in all and the rows so far."""
 
 MARK = "simulation.json"
 TRUTH = "truth.csv"
+TRENDS = "trending.csv"
+VISITS = "visits.json"
 _OTHER_SYSTEM = 0.3  # of the events of a user with two systems
 # DuckDB's own size of a row group: a day then spreads over its threads, and a time filter skips most of it.
 _ROW_GROUP = 122_880
 # Numbers that a dictionary makes smaller; for user ids and times it only costs.
-_FEW_VALUES = {"gender", "age", "exp_group", "post_id"}
+_FEW_VALUES = {"gender", "age", "exp_group", "post_id", "video_duration", "video_width", "video_height", "file_size"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class Written:
     days: int
     feed_rows: int
     message_rows: int
+    video_rows: int
+    visits: int
     truth: Path
+    trends: Path
 
 
 class NotOurFolderError(ValueError):
@@ -61,7 +69,7 @@ class NotOurFolderError(ValueError):
 
 
 def generate(scenario: Scenario) -> Iterator[DayOfEvents]:
-    """Every day of the scenario, in order. Memory is needed for the population and one day."""
+    """Every day of the scenario, in order: feed and messages. Memory is needed for the population and one day."""
     people = Population.of(scenario)
     posts = Posts.of(scenario.seed, scenario.days, scenario.users)
     for index in range(scenario.days):
@@ -73,30 +81,36 @@ def generate(scenario: Scenario) -> Iterator[DayOfEvents]:
 
 
 def write(scenario: Scenario, out: Path, progress: Progress | None = None) -> Written:
-    """The scenario as `feed_actions/<date>.parquet`, `message_actions/<date>.parquet` and `truth.csv` under `out`.
+    """The scenario under `out`: `feed_actions/<date>.parquet`, `message_actions/<date>.parquet` and what is planted in
+    them (`truth.csv`), `user_events/<date>.parquet` and what rises there (`trending.csv`), `visits.json`.
 
     A day without events has a file without rows. What an earlier simulation wrote there is replaced;
     NotOurFolderError when the folder holds anything and was not made by one.
     """
     _prepare(scenario, out)
-    truth = out / TRUTH
+    truth, trends = out / TRUTH, out / TRENDS
     write_truth(scenario.truth(), truth)
-    feed_rows = message_rows = 0
-    for done, events in enumerate(generate(scenario), start=1):
-        for table, rows in ((FEED_ACTIONS, events.feed), (MESSAGE_ACTIONS, events.messages)):
+    videos = Videos.of(scenario)
+    write_trends(videos.trends(), trends)
+    feed_rows = message_rows = video_rows = 0
+    for index, events in enumerate(generate(scenario)):
+        watched = video_day(scenario.day(index), videos)
+        for table, rows in ((FEED_ACTIONS, events.feed), (MESSAGE_ACTIONS, events.messages), (USER_EVENTS, watched)):
             _write_table(rows, out / table.name / f"{events.day}.parquet")
         feed_rows += events.feed.num_rows
         message_rows += events.messages.num_rows
+        video_rows += watched.num_rows
         if progress:
-            progress(done, scenario.days, feed_rows + message_rows)
-    return Written(scenario.days, feed_rows, message_rows, truth)
+            progress(index + 1, scenario.days, feed_rows + message_rows + video_rows)
+    visits = _write_visits(scenario, out / VISITS)
+    return Written(scenario.days, feed_rows, message_rows, video_rows, visits, truth, trends)
 
 
 def _prepare(scenario: Scenario, out: Path) -> None:
     mark = out / MARK
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not mark.is_file())):
         raise NotOurFolderError(f"{out} is not empty and was not made by a simulation; name a new or an empty folder")
-    for table in EVENT_TABLES:
+    for table in (FEED_ACTIONS, MESSAGE_ACTIONS, USER_EVENTS):
         folder = out / table.name
         folder.mkdir(parents=True, exist_ok=True)
         # A shorter run must not leave days of a longer one behind, nor an interrupted run a half-written file.
@@ -126,6 +140,13 @@ def _write_table(rows: pa.Table, path: Path) -> None:
         use_dictionary=[f.name for f in rows.schema if pa.types.is_dictionary(f.type) or f.name in _FEW_VALUES],
     )
     partial.replace(path)
+
+
+def _write_visits(scenario: Scenario, path: Path) -> int:
+    # Returns the number of page events.
+    document, count = visit_document(scenario)
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return count
 
 
 def _feed_table(rng: np.random.Generator, people: Population, rows: FeedRows, window: Window) -> pa.Table:

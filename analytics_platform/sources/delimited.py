@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from analytics_platform.metrics.events import EventTable, Kind
+from analytics_platform.metrics.events import EventTable
 from analytics_platform.sources.headers import Layout, Row, lay_out, recognised
 from analytics_platform.sources.problems import EventFileError
-from analytics_platform.sources.values import BLANKS
+from analytics_platform.sources.values import BLANKS, DISTINCT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,7 +188,7 @@ class Piece:
         names = [str(place) for place in range(self.layout.width)]
         repeating = pa.dictionary(pa.int32(), pa.string())
         types = {
-            str(place): pa.string() if self.table.column(name).kind in (Kind.UINT32, Kind.TIME) else repeating
+            str(place): pa.string() if self.table.column(name).kind in DISTINCT else repeating
             for name, place in self.layout.places.items()
         }
         try:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from analytics_platform.metrics.events import Column, EventTable, Kind, arrow_schema
+from analytics_platform.metrics.events import Column, EventTable, arrow_schema
 from analytics_platform.sources.delimited import CHUNK_BYTES, DelimitedFile
 from analytics_platform.sources.headers import Layout, Row
 from analytics_platform.sources.parquet import ParquetFile
@@ -28,7 +28,7 @@ BATCH_ROWS: Final = 131_072
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _HIDDEN = (".", "_")
-_ACTION = "action"
+_ACTION, _TIME = ("action", "event_type"), "time"
 
 # Each column, its place in the file (None: absent), and what its texts came to so far.
 _Plan = list[tuple[Column, int | None, dict[str | None, Value | UnfitError]]]
@@ -39,8 +39,8 @@ class LoadSummary:
     """What became of the files of one table; complete once all batches have been taken.
 
     `rows` went through, `rejected` did not. `ignored_columns` and `absent_columns` name the files concerned by column;
-    `skipped_files` lay in a folder and are no event files. `actions` counts rows by action where the table has one.
-    `first_time` and `last_time` are UTC; None without rows.
+    `skipped_files` lay in a folder and are no event files. `actions` counts rows by action or event type where the
+    table has one. `first_time` and `last_time` are UTC; None without rows.
     """
 
     table: str
@@ -72,8 +72,8 @@ class _File(Protocol):
     def pieces(self, chunk_bytes: int, /) -> Iterator[_Piece]: ...
 
 
-def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The event files behind `paths`, and what lay in folders beside them.
+def find_files(paths: Sequence[Path], endings: tuple[str, ...] = _TEXT + _PARQUET) -> tuple[list[Path], list[Path]]:
+    """The event files behind `paths`, and what lay in folders beside them; in folders, names tell them by `endings`.
 
     Folders are searched to any depth, in the order of names; names that begin with a dot or an underscore are passed
     over silently. Raises EventFileError for a path that is not there, a folder without event files, a file met twice.
@@ -83,11 +83,11 @@ def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for path in paths:
         if path.is_dir():
             inside = _inside(path)
-            wanted = [p for p in inside if p.name.lower().endswith(_TEXT + _PARQUET)]
+            wanted = [p for p in inside if p.name.lower().endswith(endings)]
             if not wanted:
-                raise EventFileError(f"{path} holds no event files; they end in {', '.join(_TEXT + _PARQUET)}")
+                raise EventFileError(f"{path} holds no event files; they end in {', '.join(endings)}")
             files += wanted
-            others += [p for p in inside if not p.name.lower().endswith(_TEXT + _PARQUET)]
+            others += [p for p in inside if not p.name.lower().endswith(endings)]
         elif path.is_file():
             files.append(path)
         elif path.exists():
@@ -270,10 +270,10 @@ class EventReader:
         if not batch.num_rows:
             return
         for column, values in zip(self.table.columns, batch.columns, strict=True):
-            if column.name == _ACTION:
+            if column.name in _ACTION:
                 for entry in pc.value_counts(values).to_pylist():
                     summary.actions[entry["values"]] += entry["counts"]
-            elif column.kind is Kind.TIME:
+            elif column.name == _TIME:
                 span = pc.min_max(values).as_py()
                 first, last = span["min"].replace(tzinfo=UTC), span["max"].replace(tzinfo=UTC)
                 summary.first_time = min(first, summary.first_time or first)

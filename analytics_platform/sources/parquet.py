@@ -31,7 +31,9 @@ def suits(kind: Kind, type_: "pa.DataType") -> bool:
         return suits(kind, type_.value_type)
     if types.is_null(type_) or _is_text(type_) or types.is_integer(type_):
         return True
-    if kind is Kind.TEXT:
+    if types.is_boolean(type_):
+        return kind is Kind.BOOL
+    if kind in (Kind.TEXT, Kind.LONG_TEXT):
         return False
     if types.is_floating(type_) or types.is_decimal(type_):
         return True
@@ -45,8 +47,8 @@ def _is_text(type_: "pa.DataType") -> bool:
     return any(is_kind(type_) for is_kind in asked)
 
 
-def as_text(values: "pa.Array") -> "pa.Array":
-    """Any suitable array as strings; NaN becomes NULL. Times keep their digits down to the microsecond."""
+def as_text(values: "pa.Array", kind: Kind) -> "pa.Array":
+    """Any array that suits the kind as strings; NaN becomes NULL. Times keep their digits down to the microsecond."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import types
@@ -54,7 +56,9 @@ def as_text(values: "pa.Array") -> "pa.Array":
     if types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if types.is_floating(values.type):
-        return _floats_as_text(values.cast(pa.float64()))
+        values = values.cast(pa.float64())
+        values = pc.if_else(pc.is_nan(values), None, values)
+        return values.cast(pa.string()) if kind is Kind.FLOAT else _floats_as_text(values)
     if types.is_decimal(values.type):
         return pa.array([None if v is None else format(v, "f") for v in values.to_pylist()], pa.string())
     if types.is_timestamp(values.type):
@@ -68,13 +72,11 @@ def as_text(values: "pa.Array") -> "pa.Array":
 
 def _floats_as_text(values: "pa.Array") -> "pa.Array":
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    values = pc.if_else(pc.is_nan(values), None, values)
     try:
         return values.cast(pa.int64()).cast(pa.string())
     except pa.ArrowInvalid:  # a fraction, or beyond 64 bits
-        # Arrow writes large numbers with an exponent, which no column accepts; the shortest plain form is meant.
+        # Arrow writes large numbers with an exponent, which no id and no time has; the shortest plain form is meant.
         texts = [None if v is None else format(Decimal(repr(v)), "f") for v in values.to_pylist()]
         return pa.array(texts, pa.string())
 
@@ -116,6 +118,7 @@ class ParquetFile:
     def __init__(self, path: Path, table: EventTable) -> None:
         self.path = path
         self.size = path.stat().st_size
+        self._table = table
         with self._open() as file:
             schema = file.schema_arrow
         self.layout = lay_out(table, schema.names, path)
@@ -134,7 +137,10 @@ class ParquetFile:
         with self._open() as file:
             total = file.metadata.num_rows
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(self._names.values())):
-                texts = {name: as_text(batch.column(original)) for name, original in self._names.items()}
+                texts = {
+                    name: as_text(batch.column(original), self._table.column(name).kind)
+                    for name, original in self._names.items()
+                }
                 done = self.size * (row - 1 + batch.num_rows) // total
                 yield Piece(texts, row, batch.num_rows, done, self.layout)
                 row += batch.num_rows
@@ -155,9 +161,14 @@ class ParquetFile:
 
 
 _WANTED: Final = {
+    Kind.UINT64: "a whole number",
     Kind.UINT32: "a whole number",
+    Kind.INT64: "a whole number",
     Kind.INT16: "a whole number",
     Kind.INT8: "a whole number",
+    Kind.FLOAT: "a number",
+    Kind.BOOL: "a boolean",
     Kind.TEXT: "text",
+    Kind.LONG_TEXT: "text",
     Kind.TIME: "a timestamp",
 }

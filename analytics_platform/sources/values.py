@@ -4,6 +4,7 @@
 and the caller reads that batch value by value. Belongs here: values. Does not: files, rows, columns of a header.
 """
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -16,13 +17,23 @@ from analytics_platform.metrics.windows import EPOCH
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Value = int | str | None
+Value = int | float | str | None
 
 # Named one by one, because Python and Arrow do not agree on what else is a blank.
 BLANKS: Final = " \t\r\n\v\f\u00a0"
 # An empty field, and how ClickHouse and MySQL write NULL into text exports.
 MISSING: Final = ("", "\\N")
-LIMITS: Final = {Kind.UINT32: (0, 2**32 - 1), Kind.INT16: (-(2**15), 2**15 - 1), Kind.INT8: (-(2**7), 2**7 - 1)}
+LIMITS: Final = {
+    Kind.UINT64: (0, 2**64 - 1),
+    Kind.UINT32: (0, 2**32 - 1),
+    Kind.INT64: (-(2**63), 2**63 - 1),
+    Kind.INT16: (-(2**15), 2**15 - 1),
+    Kind.INT8: (-(2**7), 2**7 - 1),
+}
+TRUE: Final = ("true", "t", "yes", "1")
+FALSE: Final = ("false", "f", "no", "0")
+# Nearly every value differs, so that looking up the distinct ones would gain nothing.
+DISTINCT: Final = (Kind.UINT64, Kind.UINT32, Kind.INT64, Kind.FLOAT, Kind.LONG_TEXT, Kind.TIME)
 LOWERED: Final = ("action",)
 
 _SECOND = 1_000_000  # times are counted in microseconds
@@ -32,7 +43,8 @@ END_TIME: Final = int((datetime(2100, 1, 1) - EPOCH).total_seconds()) * _SECOND 
 # From here on a number counts milliseconds: as seconds it would be the year 33658, as milliseconds it is 2001.
 _MILLISECONDS_FROM = 10**12
 
-_WHOLE = re.compile(r"(-?)0*([0-9]{1,18})(?:\.0+)?")
+_WHOLE = re.compile(r"(-?)0*([0-9]{1,20})(?:\.0+)?")
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _ISO = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
@@ -65,14 +77,39 @@ def parse(column: Column, text: str | None, zone: tzinfo) -> Value:
         return UNKNOWN if column.kind is Kind.TEXT else None
     if column.kind is Kind.TEXT:
         return text.lower() if column.name in LOWERED else text
+    if column.kind is Kind.LONG_TEXT:
+        return text
     if column.kind is Kind.TIME:
         return _time(text, zone)
+    if column.kind is Kind.FLOAT:
+        return _float(text, column)
+    if column.kind is Kind.BOOL:
+        return _bool(text, column)
     low, high = LIMITS[column.kind]
     match = _WHOLE.fullmatch(text)
     value = int(match[1] + match[2]) if match else high + 1
     if not low <= value <= high:
-        raise UnfitError(f"is not a whole number from {low} to {high}" + ("" if column.required else " or empty"))
+        raise UnfitError(f"is not a whole number from {low} to {high}{_or_empty(column)}")
     return value
+
+
+def _or_empty(column: Column) -> str:
+    return "" if column.required else " or empty"
+
+
+def _float(text: str, column: Column) -> float:
+    # Python alone would take underscores, and nan and inf, which are no measurements and break sums.
+    value = float(text) if _FLOAT.fullmatch(text) else math.nan
+    if not math.isfinite(value):
+        raise UnfitError(f"is not a finite number such as 12.5 or 1e-3, with a point for decimals{_or_empty(column)}")
+    return value
+
+
+def _bool(text: str, column: Column) -> bool:
+    lowered = text.lower()
+    if lowered not in TRUE + FALSE:
+        raise UnfitError(f"is neither true (t, yes, 1) nor false (f, no, 0){_or_empty(column)}")
+    return lowered in TRUE
 
 
 def _time(text: str, zone: tzinfo) -> int:
@@ -141,16 +178,22 @@ def _offsets(wall: datetime, zone: tzinfo) -> tuple[int, int]:
 def convert(column: Column, texts: "pa.Array", kind: "pa.DataType", zone: tzinfo) -> "pa.Array | None":
     """The same for a batch of texts (string or dictionary) as an array of type `kind`; None if one of them is unfit.
 
-    Identifiers and times, where nearly every value differs, are tried as a whole first.
+    Where nearly every value differs, the texts are tried as a whole first.
     """
     import pyarrow as pa
 
+    if column.kind is Kind.LONG_TEXT:
+        return _long_texts(texts, required=column.required)
     if not pa.types.is_dictionary(texts.type) and len(texts) and not texts.null_count:
-        whole: Callable[[Any, tzinfo], Any] | None = {Kind.UINT32: _whole_numbers, Kind.TIME: _whole_times}.get(
-            column.kind
-        )
+        whole: Callable[[Any, pa.DataType, tzinfo], Any] | None = {
+            Kind.UINT64: _whole_numbers,
+            Kind.UINT32: _whole_numbers,
+            Kind.INT64: _whole_numbers,
+            Kind.FLOAT: _whole_floats,
+            Kind.TIME: _whole_times,
+        }.get(column.kind)
         try:
-            converted = whole(texts, zone) if whole else None
+            converted = whole(texts, kind, zone) if whole else None
         except pa.ArrowInvalid:
             converted = None  # some value has another form; that may still be a valid one
         if converted is not None:
@@ -172,14 +215,32 @@ def _by_distinct(column: Column, texts: "pa.Array", kind: "pa.DataType", zone: t
     return converted if missing is None else converted.fill_null(missing)
 
 
-def _whole_numbers(texts: "pa.Array", _zone: tzinfo) -> "pa.Array | None":
+def _long_texts(texts: "pa.Array", *, required: bool) -> "pa.Array | None":
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    digits = _digits(texts)
-    return None if digits is None else digits.cast(pa.uint32())
+    plain = texts.dictionary_decode() if pa.types.is_dictionary(texts.type) else texts
+    plain = pc.utf8_trim(plain.cast(pa.string()), BLANKS)
+    plain = pc.if_else(pc.is_in(plain, pa.array(MISSING)), None, plain)
+    return None if required and plain.null_count else plain
 
 
-def _digits(texts: "pa.Array") -> "pa.Array | None":
+def _whole_numbers(texts: "pa.Array", kind: "pa.DataType", _zone: tzinfo) -> "pa.Array | None":
+    digits = _digits(texts, 20)  # casting refuses what is too large
+    return None if digits is None else digits.cast(kind)
+
+
+def _whole_floats(texts: "pa.Array", kind: "pa.DataType", _zone: tzinfo) -> "pa.Array | None":
+    import pyarrow.compute as pc
+
+    # Asked before casting, because Arrow would also take nan and inf.
+    if not pc.all(pc.match_substring_regex(texts, rf"^(?:{_FLOAT.pattern})$")).as_py():
+        return None
+    numbers = texts.cast(kind)
+    return numbers if pc.all(pc.is_finite(numbers)).as_py() else None
+
+
+def _digits(texts: "pa.Array", most: int) -> "pa.Array | None":
     """The texts, if all are plain digits; what pandas makes of whole numbers (`25.0`) loses its tail. Else None.
 
     Asked before casting, because Arrow would also take hexadecimal.
@@ -191,10 +252,10 @@ def _digits(texts: "pa.Array") -> "pa.Array | None":
         if not pc.all(pc.ascii_is_decimal(texts)).as_py():
             return None
     # Longer digit strings are left to `parse`, which knows how many zeros may lead.
-    return texts if pc.max(pc.binary_length(texts)).as_py() <= 18 else None
+    return texts if pc.max(pc.binary_length(texts)).as_py() <= most else None
 
 
-def _whole_times(texts: "pa.Array", zone: tzinfo) -> "pa.Array | None":
+def _whole_times(texts: "pa.Array", _kind: "pa.DataType", zone: tzinfo) -> "pa.Array | None":
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -208,7 +269,7 @@ def _whole_times(texts: "pa.Array", zone: tzinfo) -> "pa.Array | None":
         else:
             micros = _from_wall_clock(texts.cast(pa.timestamp("us")).cast(pa.int64()), zone)
     else:
-        digits = _digits(texts)
+        digits = _digits(texts, 18)
         micros = None if digits is None else _from_epoch(digits.cast(pa.int64()))
     if micros is None:
         return None

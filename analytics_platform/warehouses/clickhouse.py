@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics.events import EventTable, arrow_schema
+from analytics_platform.metrics.events import EventTable, Kind, arrow_schema
 from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable, result_schema
 from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import Query
-from analytics_platform.warehouses import clickhouse_load, clickhouse_watch
+from analytics_platform.warehouses import clickhouse_load, clickhouse_watch, parts
 from analytics_platform.warehouses import clickhouse_schema as schema
 from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseError
 from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_events import EventSource, bare, reading, selection
-from analytics_platform.warehouses.clickhouse_exchange import exchange
-from analytics_platform.warehouses.clickhouse_text import aware, plain, plain_table, quoted, statement
+from analytics_platform.warehouses.clickhouse_exchange import exchange, exchange_part
+from analytics_platform.warehouses.clickhouse_text import aware, plain, plain_table, quoted, statement, unquoted
 from analytics_platform.warehouses.ledgered import Ledgered
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ClickHouseWarehouse(Ledgered):
     basis: str = ""
     result_tables: tuple[ResultTable, ...] = STANDARD_TABLES
     _places: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _empty: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     _keys: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -108,7 +109,7 @@ class ClickHouseWarehouse(Ledgered):
                 continue  # `prepare` makes it
             found = reading(source, types.get((source.database, source.name), {}))
             complaints += found.complaints
-            if not any(c.fatal for c in found.complaints):
+            if found.columns and not any(c.fatal for c in found.complaints):
                 text = f"SELECT * FROM {selection(source, found.columns)} LIMIT 0"
                 try:
                     self.server.rows(text, name=f"check_{source.table.name}")
@@ -135,7 +136,7 @@ class ClickHouseWarehouse(Ledgered):
         """See the port. `also` is added first, in a statement of its own."""
         moment = self.now()
         columns = ", ".join(quoted(name) for name, _ in table.columns)
-        with self._staged(table.name) as staged:
+        with self.staged_for(table.name) as staged:
             self._insert(f"{staged} ({columns})", columns, query)
             if also:
                 self._insert(f"{self._known_places()[f'results.{table.name}']} ({columns})", columns, also)
@@ -170,7 +171,8 @@ class ClickHouseWarehouse(Ledgered):
         """See the port."""
         wanted = arrow_schema(table)
         listed = ", ".join(
-            f"toDateTime64(time, 6, 'UTC') AS {quoted(n)}" if n == "time" else quoted(n) for n in wanted.names
+            f"toDateTime64({quoted(c.name)}, 6, 'UTC') AS {quoted(c.name)}" if c.kind is Kind.TIME else quoted(c.name)
+            for c in table.columns
         )
         text = f"SELECT {listed} FROM (SELECT * FROM events.{table.name} WHERE time >= $start AND time < $end)"
         asked = Query(f"read_{table.name}", text, {"start": window.start, "end": window.end})
@@ -190,10 +192,20 @@ class ClickHouseWarehouse(Ledgered):
         """See the port."""
         moment = self.now()
         self._allow_null(table, {name for name in rows.column_names if rows[name].null_count})
-        with self._staged(table.name) as staged:
+        with self.staged_for(table.name) as staged:
             if rows.num_rows:
                 self.server.insert(self.layout.database, unquoted(staged), rows, name=f"store_{table.name}")
             return exchange(self, table, day, staged, moment)
+
+    def store_part(self, table: ResultTable, day: date, part: parts.Part, rows: "pa.Table") -> int:
+        """See the port."""
+        of = parts.naive(table, part)
+        parts.refuse_others(table, day, of, rows)
+        if not of:
+            return self.store_day(table, day, rows)
+        moment = self.now()
+        self._allow_null(table, {name for name in rows.column_names if rows[name].null_count})
+        return exchange_part(self, table, day, of, rows=rows, moment=moment)
 
     # --------------------------------------------------- what its parts use
 
@@ -217,24 +229,17 @@ class ClickHouseWarehouse(Ledgered):
         return self._statement(Query(f"watch_{name}", f"events.{name}"))[0]
 
     @contextmanager
-    def staged_for(self, name: str) -> Iterator[str]:
-        """A table of the shape and key of our table `name`, gone at the end; its quoted name with the database."""
-        with self._staged(name) as staged:
-            yield staged
+    def staged_for(self, name: str, what: str = "") -> Iterator[str]:
+        """A table of the shape and key of our table `name`, gone at the end; its quoted name with the database.
 
-    # ------------------------------------------------------------ internals
-
-    def _insert(self, target: str, columns: str, query: Query) -> None:
-        text, params = self._statement(query)
-        self.server.command(f"INSERT INTO {target} SELECT {columns} FROM ({text})", params, name=query.name)
-
-    @contextmanager
-    def _staged(self, name: str) -> Iterator[str]:
+        `what` of that table is collected there, as the comment says.
+        """
         self.prepare()
         staged = f"{schema.STAGED}{name}_{uuid4().hex[:16]}"
         if name not in self._keys:  # the key of a table never changes
             self._keys.update(self._engines())
-        self.server.command(schema.create_staging(self.layout, name, staged, self._keys[name]), name=f"stage_{name}")
+        text = schema.create_staging(self.layout, name, staged, self._keys[name], what)
+        self.server.command(text, name=f"stage_{name}")
         place = f"{quoted(self.layout.database)}.{quoted(staged)}"
         try:
             yield place
@@ -244,6 +249,12 @@ class ClickHouseWarehouse(Ledgered):
                 self.server.command(f"DROP TABLE IF EXISTS {place}", name=f"unstage_{name}")
             raise
         self.server.command(f"DROP TABLE IF EXISTS {place}", name=f"unstage_{name}")
+
+    # ------------------------------------------------------------ internals
+
+    def _insert(self, target: str, columns: str, query: Query) -> None:
+        text, params = self._statement(query)
+        self.server.command(f"INSERT INTO {target} SELECT {columns} FROM ({text})", params, name=query.name)
 
     def _allow_null(self, table: ResultTable, columns: AbstractSet[str]) -> None:
         """Days that were computed elsewhere before a metric was known have none of it, which is not 0."""
@@ -257,6 +268,8 @@ class ClickHouseWarehouse(Ledgered):
                 self.server.command(text, name=f"alter_{table.name}")
 
     def _statement(self, query: Query) -> tuple[str, dict[str, object]]:
+        if any(name in query.sql for name in self._empty):
+            self._places = {}  # another program may have made its table since
         try:
             return statement(query, self._known_places())
         except KeyError as error:
@@ -306,13 +319,15 @@ class ClickHouseWarehouse(Ledgered):
             shown = " AND ".join(("rows >= 0", *self.layout.kept(ledger)))
             places[f"{prefix}.{ledger}"] = f"(SELECT * FROM {database}.{quoted(ledger)} FINAL WHERE {shown})"
         types = self._columns({(s.database, s.name) for s in self.sources.values()})
+        empty = set()
         for name, source in self.sources.items():
             found = reading(source, types.get((source.database, source.name), {}))
             if source.own:
                 places[f"events.{name}"] = source.place
             elif not any(c.fatal for c in found.complaints):
                 places[f"events.{name}"] = selection(source, found.columns)
-        self._places = places
+                empty |= set() if found.columns else {f"events.{name}"}
+        self._places, self._empty = places, frozenset(empty)
 
     def _ensure_database(self) -> None:
         found = self.server.rows(
@@ -375,8 +390,3 @@ class ClickHouseWarehouse(Ledgered):
         for row in rows:
             place = f"{quoted(self.layout.database)}.{quoted(str(row['name']))}"
             self.server.command(f"DROP TABLE IF EXISTS {place}", name="drop_abandoned")
-
-
-def unquoted(place: str) -> str:
-    """The table's name of a quoted `database.table` made here."""
-    return place.rpartition(".")[2].strip("`")

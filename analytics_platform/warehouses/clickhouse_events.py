@@ -3,9 +3,9 @@
 Belongs here: EVENTS_MAPPING, the expression for each column, what does not fit. Does not: asking the server for its
 schema (`clickhouse.py`), tables of our own (`clickhouse_schema.py`).
 
-Every column becomes what the statements expect: ids UInt32, texts never NULL or empty, small numbers possibly NULL,
-and time as it is, because a converted one would keep the server from using its key. Nothing is cut silently: an id that
-does not fit stops the statement.
+Every column becomes what the statements expect: ids UInt32 or UInt64, texts of few values never NULL or empty, all
+others possibly NULL, and times as they are, because a converted one would keep the server from using its key. Nothing
+is cut silently: an id that does not fit stops the statement.
 """
 
 import re
@@ -15,14 +15,31 @@ from difflib import get_close_matches
 
 from analytics_platform.metrics.events import EVENT_TABLES, UNKNOWN, Column, EventTable, Kind
 from analytics_platform.warehouses.base import Complaint
-from analytics_platform.warehouses.clickhouse_text import literal, quoted
+from analytics_platform.warehouses.clickhouse_text import TIME, literal, quoted
 
 INSERTED_AT = "inserted_at"
 _WRAPPED = re.compile(r"^(LowCardinality|Nullable)\((.*)\)$")
 _INTEGER = re.compile(r"^U?Int(8|16|32|64|128|256)$")
-_NUMBER = re.compile(r"^(U?Int(8|16|32|64|128|256)|Decimal.*|Float(32|64)|Bool)$")
+_NUMBER = re.compile(r"^(U?Int(8|16|32|64|128|256)|Decimal.*|B?Float(16|32|64)|Bool)$")
 _COMPOSED = ("Array", "Map", "Tuple", "Nested", "JSON", "Object", "AggregateFunction", "Variant", "Dynamic")
-_FITTING = {Kind.INT8: ("Int8",), Kind.INT16: ("Int8", "UInt8", "Int16")}
+# Our columns in ClickHouse's types; optional ones may be NULL, except texts.
+EVENT_TYPES = {
+    Kind.UINT64: "UInt64",
+    Kind.UINT32: "UInt32",
+    Kind.INT64: "Int64",
+    Kind.INT16: "Int16",
+    Kind.INT8: "Int8",
+    Kind.FLOAT: "Float64",
+    Kind.BOOL: "Bool",
+    Kind.TEXT: "LowCardinality(String)",
+    Kind.LONG_TEXT: "String",
+    Kind.TIME: TIME,
+}
+_FITTING = {Kind.INT8: ("Int8",), Kind.INT16: ("Int8", "UInt8", "Int16"), Kind.INT64: ("Int64",)}
+_SMALL = (Kind.INT8, Kind.INT16)
+_AS_JSON = ("Array", "Map", "Tuple", "JSON")
+# As `sources/values.py` reads them; spelled out, for these two do not know each other.
+_TRUE, _FALSE = "('true', 't', 'yes', '1')", "('false', 'f', 'no', '0')"
 _PLAIN = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$", re.ASCII)
 _SHOWN = 12
 
@@ -32,6 +49,7 @@ class EventSource:
     """Where an event table really is. `columns`: ours to theirs, where they are named in EVENTS_MAPPING.
 
     `inserted_at`: their column with the moment at which a row was written, if named. `own`: we create and load it.
+    `mapped`: EVENTS_MAPPING says that it is there.
     """
 
     table: EventTable
@@ -40,6 +58,7 @@ class EventSource:
     columns: Mapping[str, str]
     inserted_at: str | None
     own: bool
+    mapped: bool = False
 
     @property
     def place(self) -> str:
@@ -83,14 +102,21 @@ def sources(mapping: Mapping[str, str], events_database: str | None, database: s
         columns = {c.name: mapping[f"{name}.{c.name}"] for c in table.columns if f"{name}.{c.name}" in mapping}
         inserted = mapping.get(f"{name}.{INSERTED_AT}")
         home = base or events_database or database
-        own = home == database and name not in mapping and not columns and inserted is None
-        found[name] = EventSource(table, home, rest, columns, inserted, own)
+        mapped = name in mapping or bool(columns) or inserted is not None
+        found[name] = EventSource(table, home, rest, columns, inserted, home == database and not mapped, mapped)
     return found
 
 
 def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
-    """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no table)."""
+    """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no table).
+
+    Without columns and without a fatal complaint it is to be read as empty.
+    """
     if not theirs:
+        if source.table.optional and not source.mapped:
+            what = f"{source.table.name}: there is no table {source}: it reads as empty"
+            remedy = f"set EVENTS_MAPPING={source.table.name}=DATABASE.TABLE if such events are kept elsewhere"
+            return Reading({}, (Complaint(what, remedy, fatal=False),))
         name = f"{source.table.name}=DATABASE.TABLE"
         remedy = (
             f"set EVENTS_DATABASE or EVENTS_MAPPING={name}; if it is there: GRANT SELECT ON {source.named} TO the user"
@@ -110,10 +136,12 @@ def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
             complaints.append(_missing(source, column, name, theirs))
         else:
             columns[column.name] = _absent(column)
-            what = f"{source} has no column {column.name}: it reads {UNKNOWN}"
+            known = column.kind in (Kind.TEXT, *_SMALL)
+            what = f"{source} has no column {column.name}: it reads {UNKNOWN if known else 'NULL'}"
             remedy = f"add {source.table.name}.{column.name}=COLUMN to EVENTS_MAPPING if it has another name there"
             complaints.append(Complaint(what, remedy, fatal=False))
-    if source.inserted_at is not None and not bare(theirs.get(source.inserted_at, ""))[0].startswith("DateTime"):
+    judged = INSERTED_AT in source.columns  # a column of ours, too
+    if not judged and source.inserted_at and not bare(theirs.get(source.inserted_at, ""))[0].startswith("DateTime"):
         kind = theirs.get(source.inserted_at)
         what = f"{source}.{source.inserted_at} is {kind}, {INSERTED_AT} needs DateTime or DateTime64"
         if source.inserted_at not in theirs:
@@ -123,9 +151,23 @@ def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
 
 
 def selection(source: EventSource, columns: Mapping[str, str]) -> str:
-    """The source as a table of ours, for statements."""
-    listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    return f"(SELECT {listed} FROM {source.place})"
+    """The source as a table of ours, for statements; without `columns` one without rows.
+
+    Beside our columns it has `inserted_at` where that is named.
+    """
+    if not columns:
+        nothing = (f"defaultValueOfTypeName({literal(column_type(c))}) AS {c.name}" for c in source.table.columns)
+        return f"(SELECT {', '.join(nothing)} WHERE 0)"
+    listed = [f"{expression} AS {name}" for name, expression in columns.items()]
+    if source.inserted_at and INSERTED_AT not in columns:
+        listed.append(f"{quoted(source.inserted_at)} AS {INSERTED_AT}")
+    return f"(SELECT {', '.join(listed)} FROM {source.place})"
+
+
+def column_type(column: Column) -> str:
+    """The type of a column in an event table of our own: what is optional may be NULL, unless it reads `unknown`."""
+    kind = EVENT_TYPES[column.kind]
+    return kind if column.required or column.kind is Kind.TEXT else f"Nullable({kind})"
 
 
 def bare(kind: str) -> tuple[str, bool]:
@@ -145,22 +187,30 @@ def _named(source: EventSource, column: Column, theirs: Iterable[str]) -> str:
 
 
 def _absent(column: Column) -> str:
-    return literal(UNKNOWN) if column.kind is Kind.TEXT else f"CAST(NULL AS Nullable({column.kind.value.capitalize()}))"
+    return literal(UNKNOWN) if column.kind is Kind.TEXT else f"CAST(NULL AS {column_type(column)})"
 
 
 def _expression(column: Column, name: str, kind: str) -> str | None:
     """Their column as ours; None when its type cannot be read so."""
     base, nullable = bare(kind)
     it = quoted(name)
+    if column.kind is Kind.LONG_TEXT and base.startswith(_AS_JSON):
+        return f"nullIf(toJSONString({it}), 'null')" if not column.required else None
     if base.startswith(_COMPOSED):
         return None
     match column.kind:
         case Kind.TIME:
             return it if base.startswith("DateTime") else None
-        case Kind.UINT32:
+        case Kind.UINT32 | Kind.UINT64:
             return _identifier(column, it, base, nullable=nullable)
         case Kind.TEXT:
             return _text(column, it, kind, base, nullable=nullable)
+        case Kind.LONG_TEXT:
+            return _long_text(column, it, base, nullable=nullable)
+        case Kind.FLOAT:
+            return _float(it, base)
+        case Kind.BOOL:
+            return _bool(it, base)
         case _:
             return _small(column, it, base)
 
@@ -168,19 +218,55 @@ def _expression(column: Column, name: str, kind: str) -> str | None:
 def _identifier(column: Column, it: str, base: str, *, nullable: bool) -> str | None:
     if not _INTEGER.match(base):
         return None
+    target = EVENT_TYPES[column.kind]
     value = f"assumeNotNull({it})" if nullable else it
-    if base != "UInt32":
-        value = f"accurateCast({value}, 'UInt32')"
+    if base != target:
+        value = f"accurateCast({value}, '{target}')"
     if nullable:
-        value = f"toUInt32({value} + throwIf(isNull({it}), {literal(f'{column.name} is NULL in an event')}))"
+        value = f"to{target}({value} + {_refused(column, it)})"
     return value
 
 
-def _text(column: Column, it: str, kind: str, base: str, *, nullable: bool) -> str:
+def _refused(column: Column, it: str) -> str:
+    """0, unless it is NULL, which stops the statement."""
+    return f"throwIf(isNull({it}), {literal(f'{column.name} is NULL in an event')})"
+
+
+def _as_text(it: str, base: str) -> str:
     if base.startswith("FixedString"):
-        it = f"toStringCutToZero({it})"
-    elif base != "String":
-        it = f"toString({it})"
+        return f"toStringCutToZero({it})"
+    return it if base == "String" else f"toString({it})"
+
+
+def _long_text(column: Column, it: str, base: str, *, nullable: bool) -> str:
+    text = _as_text(it, base)
+    if not column.required:
+        return f"nullIf({text}, '')"
+    return f"if({_refused(column, it)} = 0, assumeNotNull({text}), '')" if nullable else text
+
+
+def _float(it: str, base: str) -> str | None:
+    number = it if base == "Float64" else f"toFloat64({it})"
+    if base == "String" or base.startswith("FixedString"):
+        number = f"toFloat64OrNull({_as_text(it, base)})"
+    elif not _NUMBER.match(base):
+        return None
+    return number if base == "Bool" else f"if(isFinite({number}), {number}, NULL)"
+
+
+def _bool(it: str, base: str) -> str | None:
+    if base == "Bool":
+        return it
+    if _NUMBER.match(base):
+        return f"multiIf({it} = 0, false, {it} = 1, true, NULL)"
+    if base == "String" or base.startswith(("FixedString", "Enum")):
+        text = f"lower({_as_text(it, base)})"
+        return f"multiIf({text} IN {_FALSE}, false, {text} IN {_TRUE}, true, NULL)"
+    return None
+
+
+def _text(column: Column, it: str, kind: str, base: str, *, nullable: bool) -> str:
+    it = _as_text(it, base)
     if column.required:
         return f"coalesce({it}, {literal(UNKNOWN)})" if nullable else it
     if kind == "LowCardinality(String)":  # stays what it is: grouping by the dictionary's keys is cheaper
@@ -189,7 +275,7 @@ def _text(column: Column, it: str, kind: str, base: str, *, nullable: bool) -> s
 
 
 def _small(column: Column, it: str, base: str) -> str | None:
-    target = column.kind.value.capitalize()
+    target = EVENT_TYPES[column.kind]
     if base in _FITTING[column.kind]:
         return it
     if base.startswith("Enum"):
@@ -205,7 +291,10 @@ def _misfit(source: EventSource, column: Column, name: str, kind: str) -> Compla
     wanted = {
         Kind.TIME: "DateTime or DateTime64",
         Kind.UINT32: "a whole number",
+        Kind.UINT64: "a whole number",
         Kind.TEXT: "a text or a number",
+        Kind.LONG_TEXT: "a text or a number",
+        Kind.BOOL: "Bool, a number or a text with one",
     }.get(column.kind, "a number or a text with one")
     entry = f"{source.table.name}.{column.name}"
     remedy = f"add {entry}=COLUMN to EVENTS_MAPPING for another column, or {source.table.name}=VIEW for a view"

@@ -5,26 +5,37 @@ Belongs here: the order of the steps. Does not: computing the rows, the ledger's
 A turn begins by entering in the ledger that the day is on its way, under a name of the turn, and ends by replacing that
 entry, and only that one. Who finds another's entry there instead does not know whose rows came last, and takes another
 turn. So an entry that names settings is always that of the rows which are there, wherever a process is killed.
+
+Who replaces a part of a day takes the other rows along, and must not bring back what somebody else has replaced since
+they were read. So who begins a turn first drops the tables in which others collect such a day, and waits until a move
+that has begun is over (SYNC): of what they have read until then, nothing is moved in any more. Who finds the table gone
+takes another turn and reads again.
 """
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+from analytics_platform.metrics.tables import METRIC_RESULTS, ResultTable
 from analytics_platform.warehouses.base import WarehouseBusyError, WarehouseError
 from analytics_platform.warehouses.clickhouse_client import Server
-from analytics_platform.warehouses.clickhouse_schema import COMPUTED, Layout
-from analytics_platform.warehouses.clickhouse_text import TIME, quoted
+from analytics_platform.warehouses.clickhouse_schema import COMPUTED, Layout, being_computed
+from analytics_platform.warehouses.clickhouse_text import TIME, quoted, unquoted
+from analytics_platform.warehouses.parts import Part
 
 if TYPE_CHECKING:
-    from analytics_platform.metrics.tables import ResultTable
+    import pyarrow as pa
 
 # Settings that nobody has: the day may be computed, and is not current.
 _ON_ITS_WAY = "\x00on its way "
 # A turn takes hundredths of a second.
 _TURNS = 20
+# Nobody replaces parts of their days.
+_WHOLE_DAYS = tuple(table.name for table in METRIC_RESULTS)
 _OF_DAY = "table_name = {table:String} AND event_date = {day:Date}"
 _COLUMNS = "table_name, event_date, rows, computed_at, basis, version"
 
@@ -47,8 +58,12 @@ class Desk(Protocol):
         """The settings that the rows were computed under."""
         ...
 
+    def staged_for(self, name: str, what: str = "") -> AbstractContextManager[str]:
+        """A table beside the one of that name, gone at the end."""
+        ...
 
-def exchange(desk: Desk, table: "ResultTable", day: date, staged: str, moment: datetime) -> int:
+
+def exchange(desk: Desk, table: ResultTable, day: date, staged: str, moment: datetime) -> int:
     """Replace that day by the rows of the table `staged`, computed as of `moment` (naive UTC). Their number.
 
     Raises WarehouseError for rows of another day, WarehouseBusyError when others replace the day again and again.
@@ -61,16 +76,89 @@ def exchange(desk: Desk, table: "ResultTable", day: date, staged: str, moment: d
     # An empty source is refused: it might be a mistake. Here it is a day without events.
     change = f"REPLACE PARTITION '{day}' FROM {staged}" if rows else f"DROP PARTITION '{day}'"
     target = f"{quoted(desk.layout.database)}.{quoted(table.name)}"
-    for turn in range(_TURNS):
-        time.sleep(random.uniform(0.0, 0.02 * turn))
-        own = _ON_ITS_WAY + uuid4().hex
+    for own in _turns(table, day):
         _begin(desk, table.name, day, own)
+        if table.name not in _WHOLE_DAYS:
+            _drop_collected(desk, table.name, day)
         desk.server.command(f"ALTER TABLE {target} {change}", name=f"replace_{table.name}")
         if _end(desk, table.name, day, own, rows=rows, moment=moment):
-            return rows
+            break
+    return rows
+
+
+def exchange_part(desk: Desk, table: ResultTable, day: date, part: Part, *, rows: "pa.Table", moment: datetime) -> int:
+    """Replace that part of the day by `rows`, which are of it, computed as of `moment` (naive UTC). Their number.
+
+    Raises WarehouseBusyError when others replace the day again and again.
+    """
+    for own in _turns(table, day):
+        with desk.staged_for(table.name, _part_of(day)) as staged:
+            _begin(desk, table.name, day, own)
+            _drop_collected(desk, table.name, day, but=unquoted(staged))
+            try:
+                total = _replace_part(desk, table.name, day, part, rows=rows, staged=staged)
+            except WarehouseError:
+                if unquoted(staged) in _collected(desk, table.name, day):
+                    raise
+                continue  # somebody has begun a turn since, and dropped it
+            if _end(desk, table.name, day, own, rows=total, moment=moment):
+                break
+    return int(rows.num_rows)
+
+
+def _turns(table: ResultTable, day: date) -> Iterator[str]:
+    """Names of turns, with growing pauses. Raises WarehouseBusyError after the last."""
+    for turn in range(_TURNS):
+        time.sleep(random.uniform(0.0, 0.02 * turn))
+        yield _ON_ITS_WAY + uuid4().hex
     raise WarehouseBusyError(
         f"{table.name} of {day} is being replaced by other processes again and again; wait for them"
     )
+
+
+def _replace_part(desk: Desk, name: str, day: date, part: Part, *, rows: "pa.Table", staged: str) -> int:
+    """One turn's moving in; the day's number of rows."""
+    target = f"{quoted(desk.layout.database)}.{quoted(name)}"
+    bound = {"day": day, **{column: at.isoformat(sep=" ", timespec="microseconds") for column, at in part.items()}}
+    of_part = " AND ".join(f"{quoted(column)} = {{{column}:{TIME}}}" for column in part)
+    if rows.num_rows:
+        desk.server.insert(desk.layout.database, unquoted(staged), rows, name=f"store_{name}")
+    others = f"event_date = {{day:Date}} AND NOT ifNull({of_part}, 0)"
+    text = f"INSERT INTO {staged} SELECT * FROM {target} WHERE {others}"
+    desk.server.command(text, bound, name=f"keep_{name}")
+    [counted] = desk.server.rows(f"SELECT count() AS rows FROM {staged}", name=f"count_{name}")
+    total = counted["rows"]
+    if not isinstance(total, int):
+        raise TypeError(f"a number of rows is no {total!r}")
+    if total:
+        change = f"REPLACE PARTITION '{day}' FROM {staged}"
+        desk.server.command(f"ALTER TABLE {target} {change}", name=f"replace_{name}")
+    else:
+        # Dropping the partition would take along what somebody has stored since the others were read.
+        text = f"ALTER TABLE {target} DELETE IN PARTITION '{day}' WHERE {of_part} SETTINGS mutations_sync = 2"
+        desk.server.command(text, bound, name=f"replace_{name}")
+    return total
+
+
+def _part_of(day: date) -> str:
+    return f"part of {day}"
+
+
+def _collected(desk: Desk, name: str, day: date) -> list[str]:
+    """The tables in which somebody collects a part of the day and what stays of it."""
+    rows = desk.server.rows(
+        "SELECT name FROM system.tables WHERE database = {database:String} AND startsWith(comment, {comment:String})",
+        {"database": desk.layout.database, "comment": being_computed(name, _part_of(day))},
+        name=f"collected_{name}",
+    )
+    return [str(row["name"]) for row in rows]
+
+
+def _drop_collected(desk: Desk, name: str, day: date, but: str = "") -> None:
+    for staged in _collected(desk, name, day):
+        if staged != but:
+            place = f"{quoted(desk.layout.database)}.{quoted(staged)}"
+            desk.server.command(f"DROP TABLE IF EXISTS {place} SYNC", name=f"drop_{name}")
 
 
 def _begin(desk: Desk, name: str, day: date, own: str) -> None:

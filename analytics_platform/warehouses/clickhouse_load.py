@@ -20,7 +20,7 @@ from analytics_platform.queries import Query
 from analytics_platform.warehouses.base import EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
 from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_schema import LOADED, Layout
-from analytics_platform.warehouses.clickhouse_text import TIME, quoted
+from analytics_platform.warehouses.clickhouse_text import TIME, quoted, unquoted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -124,10 +124,9 @@ def counts_by_day(
 def _collect(desk: Desk, load: EventLoad, place: str) -> None:
     import pyarrow as pa
 
-    name = place.rpartition(".")[2].strip("`")
-
     def send(batches: "list[pa.RecordBatch]") -> None:
-        desk.server.insert(desk.layout.database, name, pa.Table.from_batches(batches), name=f"load_{load.table.name}")
+        rows = pa.Table.from_batches(batches)
+        desk.server.insert(desk.layout.database, unquoted(place), rows, name=f"load_{load.table.name}")
 
     waiting: list[pa.RecordBatch] = []
     for batch in load.batches:

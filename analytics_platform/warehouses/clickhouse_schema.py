@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from analytics_platform.metrics.events import UNKNOWN, EventTable, Kind
+from analytics_platform.metrics.events import UNKNOWN, Column, EventTable, Kind
 from analytics_platform.metrics.tables import ResultTable, Type
-from analytics_platform.warehouses.clickhouse_events import bare
+from analytics_platform.warehouses.clickhouse_events import bare, column_type
 from analytics_platform.warehouses.clickhouse_text import TIME, literal, quoted
 
 # Days on which a table was written, and days of events as they were last looked at. The newest row of a key counts.
@@ -31,15 +31,10 @@ _RESULTS = {
     Type.TOTAL: "Int64",
     Type.BASE: "Nullable(Int64)",
     Type.SHARE: "Nullable(Float64)",
+    Type.FLAG: "Nullable(Bool)",
     Type.TEXT: "LowCardinality(String)",
+    Type.LONG_TEXT: "Nullable(String)",
     Type.TIME: f"Nullable({TIME})",
-}
-_EVENTS = {Kind.UINT32: "UInt32", Kind.TEXT: "LowCardinality(String)", Kind.TIME: TIME}
-# A text that is NULL where it comes from would be an empty one.
-_OPTIONAL = {
-    Kind.INT8: "Nullable(Int8)",
-    Kind.INT16: "Nullable(Int16)",
-    Kind.TEXT: f"LowCardinality(String) DEFAULT {literal(UNKNOWN)}",
 }
 _VERSION = "UInt64 DEFAULT toUnixTimestamp64Micro(now64(6))"
 LEDGERS: Mapping[str, Mapping[str, str]] = {
@@ -69,6 +64,8 @@ _ORDER = {
     "daily_slices": "(event_date, dimension, dimension_value)",
     "app_daily": "(event_date, service, dimension, dimension_value)",
     "series_quarter_hour": "(event_date, dimension, dimension_value, service, metric)",
+    "rankings_popular": "(event_date, mode, ranked_by)",
+    "rankings_trending": "(event_date, mode, ranked_by)",
 }
 
 
@@ -124,7 +121,7 @@ def result_columns(table: ResultTable) -> dict[str, str]:
 
 def event_columns(table: EventTable) -> dict[str, str]:
     """Columns and types of an event table of our own."""
-    return {c.name: (_EVENTS if c.required else _OPTIONAL)[c.kind] for c in table.columns}
+    return {c.name: _event_type(c) for c in table.columns}
 
 
 def wanted(tables: Iterable[ResultTable]) -> dict[str, Mapping[str, str]]:
@@ -150,7 +147,7 @@ def create_events(layout: Layout, table: EventTable) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {quoted(layout.database)}.{quoted(table.name)}{layout.everywhere} "
         f"({_body(event_columns(table))}) ENGINE = {layout.engine('MergeTree')} "
-        f"{_EVENTS_KEY} ORDER BY (toStartOfHour(time), user_id)"
+        f"{_EVENTS_KEY} ORDER BY (toStartOfHour(time), {table.whose})"
     )
 
 
@@ -176,17 +173,23 @@ def set_ttl(layout: Layout, name: str) -> str:
     return f"ALTER TABLE {table}{layout.everywhere} {change}"
 
 
-def create_staging(layout: Layout, name: str, staged: str, engine_full: str) -> str:
+def create_staging(layout: Layout, name: str, staged: str, engine_full: str, what: str = "") -> str:
     """The statement that makes a table of this node alone to collect partitions in, for the one called `name`.
 
-    `engine_full` is what the server says of that one: a partition moves only between tables of the same key.
+    `engine_full` is what the server says of that one: a partition moves only between tables of the same key. `what`
+    of the table is collected goes into the comment.
     """
     key = engine_full[engine_full.index("PARTITION BY") :]
     database = quoted(layout.database)
     return (
         f"CREATE TABLE {database}.{quoted(staged)} AS {database}.{quoted(name)} ENGINE = MergeTree {key} "
-        f"COMMENT {literal(f'{BEING_COMPUTED}{name}; goes when that is done')}"
+        f"COMMENT {literal(f'{being_computed(name, what)} goes when that is done')}"
     )
+
+
+def being_computed(name: str, what: str = "") -> str:
+    """How the comment of a table begins that collects for the one called `name`."""
+    return f"{BEING_COMPUTED}{name}{f', {what}' if what else ''};"
 
 
 def strange_events(table: EventTable, columns: Mapping[str, str], engine_full: str) -> str:
@@ -198,6 +201,12 @@ def strange_events(table: EventTable, columns: Mapping[str, str], engine_full: s
             return f"{name} is {columns[name]}, {kind} is needed"
     key = _EVENTS_KEY.removeprefix("PARTITION BY ")
     return "" if f"{_EVENTS_KEY} " in f"{engine_full} " else f"it is not partitioned by {key}"
+
+
+def _event_type(column: Column) -> str:
+    # A text that is NULL where it comes from would be an empty one.
+    no_value = f" DEFAULT {literal(UNKNOWN)}" if column.kind is Kind.TEXT and not column.required else ""
+    return column_type(column) + no_value
 
 
 def _nullable(kind: str) -> str:

@@ -40,6 +40,11 @@ def quoted(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
+def unquoted(place: str) -> str:
+    """The table's name of a quoted `database.table` made here."""
+    return place.rpartition(".")[2].strip("`")
+
+
 def literal(text: str) -> str:
     """A string literal, for DDL: it takes no bound parameters."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

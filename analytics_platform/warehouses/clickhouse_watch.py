@@ -14,10 +14,9 @@ from zoneinfo import ZoneInfo
 
 from analytics_platform.metrics.windows import EPOCH, Gap, days
 from analytics_platform.queries import Query
-from analytics_platform.warehouses.clickhouse_events import EventSource
+from analytics_platform.warehouses.clickhouse_events import INSERTED_AT, EventSource
 from analytics_platform.warehouses.clickhouse_load import Desk, counts_by_day
 from analytics_platform.warehouses.clickhouse_schema import LOADED
-from analytics_platform.warehouses.clickhouse_text import quoted
 
 
 class Watch(Desk, Protocol):
@@ -43,9 +42,7 @@ def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collec
         newest = "newest" if source.inserted_at else ""
         place = desk.events_place(name)
         if source.inserted_at:
-            # Beside our columns: the mapped selection does not have it.
-            time = quoted(source.columns.get("time", "time"))
-            place = f"(SELECT {time} AS time, {quoted(source.inserted_at)} AS newest FROM {source.place})"
+            place = f"(SELECT time, {INSERTED_AT} AS newest FROM {place})"
         counted = counts_by_day(desk, name, place, zone, within=window, newest=newest)
         # After counting: what was computed while we counted may lack rows that are counted, and is outdated. Rows that
         # come after the count are a change for the next look.

@@ -21,7 +21,7 @@ from analytics_platform.queries import Query, Value, compose
 from analytics_platform.warehouses.base import EventLoad, Row, Warehouse, WarehouseError
 
 _NOTHING: Row = {"rows": 0}
-_NUMBERS = (Type.USER, Type.SMALL, Type.COUNT, Type.TOTAL, Type.BASE, Type.SHARE)
+_NO_NUMBERS = (Type.TEXT, Type.LONG_TEXT, Type.TIME, Type.DATE)
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,9 +65,11 @@ def event_fingerprint(table: EventTable, window: Window) -> Query:
         {"start": window.start, "end": window.end, "epoch": EPOCH},
         table=f"events.{table.name}",
         by_day=False,
-        numbers=[c.name for c in table.columns if c.kind not in (Kind.TEXT, Kind.TIME)],
-        shares=(),
+        numbers=[c.name for c in table.columns if c.kind not in (Kind.TEXT, Kind.LONG_TEXT, Kind.TIME)],
+        shares=[c.name for c in table.columns if c.kind is Kind.FLOAT],
+        large=[c.name for c in table.columns if c.kind in (Kind.UINT64, Kind.INT64)],
         texts=[c.name for c in table.columns if c.kind is Kind.TEXT],
+        long_texts=[c.name for c in table.columns if c.kind is Kind.LONG_TEXT],
         times=[c.name for c in table.columns if c.kind is Kind.TIME],
     )
 
@@ -81,9 +83,11 @@ def result_fingerprint(table: ResultTable, first: date, last: date) -> Query:
         bound | {"epoch": EPOCH} if times else bound,
         table=f"results.{table.name}",
         by_day=True,
-        numbers=[name for name, kind in table.columns if kind in _NUMBERS],
+        numbers=[name for name, kind in table.columns if kind not in _NO_NUMBERS],
         shares=[name for name, kind in table.columns if kind is Type.SHARE],
+        large=(),
         texts=[name for name, kind in table.columns if kind is Type.TEXT],
+        long_texts=[name for name, kind in table.columns if kind is Type.LONG_TEXT],
         times=times,
     )
 

@@ -28,7 +28,7 @@ from analytics_platform.metrics.events import EventTable
 from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable
 from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import Query
-from analytics_platform.warehouses import duckdb_gaps, duckdb_load, duckdb_read
+from analytics_platform.warehouses import duckdb_gaps, duckdb_load, duckdb_read, parts
 from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseBusyError, WarehouseError
 from analytics_platform.warehouses.duckdb_schema import COMPUTED, LOADED, UTC_NOW, Columns, event_tables, result_tables
 from analytics_platform.warehouses.ledgered import Ledgered
@@ -236,9 +236,16 @@ class DuckDBWarehouse(Ledgered):
 
     def store_day(self, table: ResultTable, day: date, rows: "pa.Table") -> int:
         """See the port."""
+        return self.store_part(table, day, {}, rows)
+
+    def store_part(self, table: ResultTable, day: date, part: parts.Part, rows: "pa.Table") -> int:
+        """See the port. A part of no columns is the day."""
+        of = parts.naive(table, part)
+        parts.refuse_others(table, day, of, rows)
         self.prepare()
         with self._open(write="results") as con, duckdb_read.incoming(con, rows), _transaction(con):
-            return duckdb_read.store_day(con, table, day, self.basis)
+            duckdb_read.store(con, table, day, of, self.basis)
+        return int(rows.num_rows)
 
     # ------------------------------------------------------- files and locks
 

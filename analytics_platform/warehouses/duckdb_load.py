@@ -3,9 +3,9 @@
 Belongs here: the statements of a load. Does not: opening files, locks, transactions (`duckdb.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from analytics_platform.metrics.events import EventTable
@@ -13,9 +13,14 @@ from analytics_platform.metrics.windows import day_window
 from analytics_platform.warehouses.base import EventLoad, Loaded
 from analytics_platform.warehouses.duckdb_schema import EVENT_TYPES, LOADED, UTC_NOW
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # Rows sorted and written at a time: whole row groups go straight to the file, small inserts through the log as well;
 # an unsorted day would cost every later scan.
 _SORTED_ROWS = 1_000_000
+# A statement costs some 30 ms whatever it brings: the days of a small table, a file each, would cost more than reading.
+_STAGED_BYTES = 32 * 2**20
 _WITHIN = "time >= $start AND time < $end"
 
 
@@ -36,10 +41,24 @@ def stage(con: Connection, load: EventLoad) -> None:
     body = ", ".join(f'"{c.name}" {EVENT_TYPES[c.kind]}' for c in load.table.columns)
     con.execute(f'CREATE TABLE staging."{load.table.name}" ({body})')
     columns = ", ".join(f'"{c.name}"' for c in load.table.columns)
-    for batch in load.batches:
-        con.register("incoming", pa.Table.from_batches([batch]))
+    for batches in _gathered(load.batches):
+        con.register("incoming", pa.Table.from_batches(batches))
         con.execute(f'INSERT INTO staging."{load.table.name}" SELECT {columns} FROM incoming')
         con.unregister("incoming")
+
+
+def _gathered(batches: "Iterable[pa.RecordBatch]") -> "Iterator[list[pa.RecordBatch]]":
+    """The batches in order, in lists of at least `_STAGED_BYTES`; what is left at the end may be less."""
+    found: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        found.append(batch)
+        size += batch.nbytes
+        if size >= _STAGED_BYTES:
+            yield found
+            found, size = [], 0
+    if found:
+        yield found
 
 
 def staged_days(con: Connection, table: EventTable, zone: ZoneInfo) -> dict[date, int]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from analytics_platform.metrics.events import EventTable, arrow_schema
 from analytics_platform.metrics.tables import ResultTable, result_schema
 from analytics_platform.metrics.windows import Window
-from analytics_platform.warehouses.base import WarehouseError
 from analytics_platform.warehouses.duckdb_schema import COMPUTED, UTC_NOW
+from analytics_platform.warehouses.parts import Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,20 +73,17 @@ def incoming(con: Connection, rows: "pa.Table") -> Iterator[None]:
         con.unregister("incoming")
 
 
-def store_day(con: Connection, table: ResultTable, day: date, basis: str) -> int:
-    """Replace the day by the rows `incoming`; part of the caller's transaction. Returns their number.
+def store(con: Connection, table: ResultTable, day: date, part: Part, basis: str) -> None:
+    """Replace the day's rows of that part, or all of them, by the rows `incoming`, which are of that day and part.
 
-    Raises WarehouseError for rows of other days.
+    Goes into the caller's transaction.
     """
     columns = ", ".join(f'"{name}"' for name, _ in table.columns)
-    text = "SELECT count(*), count(*) FILTER (WHERE event_date IS DISTINCT FROM $day) FROM incoming"
-    [[rows, strange]] = con.execute(text, {"day": day}).fetchall()
-    if strange:
-        raise WarehouseError(f"{table.name} of {day}: {strange} of {rows} rows are of another day")
-    con.execute(f'DELETE FROM results."{table.name}" WHERE event_date = $day', {"day": day})
+    within = "".join(f' AND "{name}" = ${name}' for name in part)
+    con.execute(f'DELETE FROM results."{table.name}" WHERE event_date = $day{within}', {"day": day, **part})
     con.execute(f'INSERT INTO results."{table.name}" ({columns}) SELECT {columns} FROM incoming')
     con.execute(
-        f"INSERT OR REPLACE INTO results.{COMPUTED} VALUES ($table, $day, $rows, {UTC_NOW}, $basis)",
-        {"table": table.name, "day": day, "rows": rows, "basis": basis},
+        f"INSERT OR REPLACE INTO results.{COMPUTED} "
+        f'SELECT $table, $day, count(*), {UTC_NOW}, $basis FROM results."{table.name}" WHERE event_date = $day',
+        {"table": table.name, "day": day, "basis": basis},
     )
-    return int(rows)

@@ -11,13 +11,19 @@ from analytics_platform.metrics.tables import ResultTable, Type
 Columns = list[tuple[str, str]]
 
 EVENT_TYPES = {
+    Kind.UINT64: "UBIGINT",
     Kind.UINT32: "UINTEGER",
+    Kind.INT64: "BIGINT",
     Kind.INT16: "SMALLINT",
     Kind.INT8: "TINYINT",
+    Kind.FLOAT: "DOUBLE",
+    Kind.BOOL: "BOOLEAN",
     Kind.TEXT: "VARCHAR",
+    Kind.LONG_TEXT: "VARCHAR",
     Kind.TIME: "TIMESTAMP",
 }
-_RESULT_TYPES = {t: {Type.USER: "UINTEGER", Type.BASE: "BIGINT"}.get(t, t.value) for t in Type}
+_NAMED_OTHERWISE = {Type.USER: "UINTEGER", Type.BASE: "BIGINT", Type.LONG_TEXT: "VARCHAR"}
+_RESULT_TYPES = {t: _NAMED_OTHERWISE.get(t, t.value) for t in Type}
 
 # One row per table and day written: tells an empty day from a missing one, and a day whose events changed since.
 COMPUTED, LOADED = "computed_days", "loaded_days"

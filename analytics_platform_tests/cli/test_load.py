@@ -1,6 +1,7 @@
 """`load` and `generate`: all or nothing, what a bad row says, START_DATE, and what may be mixed."""
 
 import gzip
+import json
 from datetime import date
 from pathlib import Path
 
@@ -101,6 +102,79 @@ def test_times_without_an_offset_are_read_in_their_zone(run: Run, files: Path, m
     assert "last event 2024-03-02 05:47 UTC" in events(run, home)[0]
 
 
+# -------------------------------------------------------- videos and visits
+
+VIDEOS = (
+    "event_id,event_type,timestamp,user_id,session_id,pays,id_categorie,video_id\n"
+    "1,video_view,2024-03-01 10:00:00,u1,s1,Mali,sport,v1\n"
+    "2,video_view,2024-03-01 11:00:00,,s2,Mali,sport,v1\n"
+    "3,video_rewind,2024-03-02 10:00:00,u1,s3,,sport,v1\n"
+)
+
+
+def visits(*created: str) -> str:
+    """One visitor of one site, who opened a page at each of these times."""
+    events = [{"request_id": f"r{k}", "created": time, "type": "page"} for k, time in enumerate(created)]
+    return json.dumps({"id": "a", "name": "b", "properties": {"site": {"visitors": {"v": {"events": events}}}}})
+
+
+def test_videos_and_visits_are_loaded_with_the_others(run: Run, files: Path) -> None:
+    home = files / "home"
+    (files / "videos.csv").write_text(VIDEOS, "utf-8")
+    (files / "events.json.gz").write_bytes(gzip.compress(visits("2024-03-02T08:00:00+09:00").encode()))
+    tables = ("--feed", files / "feed.csv", "--videos", files / "videos.csv", "--visits", files / "events.json.gz")
+    done = run("load", *tables, "--home", home)
+    assert done.code == 0, done.err
+    assert "feed_actions: 84 rows from 1 file, 2024-03-01 to 2024-03-02" in done.out
+    assert "user_events: 3 rows from 1 file, 2024-03-01 to 2024-03-02" in done.out
+    assert "  event types: video_view 2, video_rewind 1" in done.out
+    assert "page_events: 1 row from 1 file, 2024-03-01 to 2024-03-01" in done.out
+    assert "  event types without a weight: video_rewind 1\n" in done.err
+    assert "write page_events: done" in done.err
+
+
+def test_event_types_with_a_weight_of_ones_own_are_not_told(
+    run: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "videos.csv").write_text(VIDEOS, "utf-8")
+    monkeypatch.setenv("RANKING_WEIGHTS", "video_rewind=0.5")
+    done = run("load", "--videos", files / "videos.csv", "--home", files / "home")
+    assert (done.code, "without a weight" in done.err) == (0, False)
+
+
+def test_a_bad_visit_names_its_place_and_no_table_is_written(run: Run, files: Path) -> None:
+    home = files / "home"
+    (files / "events.json").write_text(visits("2024-03-02T08:00:00+09:00", "soon"), "utf-8")
+    words = ("load", "--feed", files / "feed.csv", "--visits", files / "events.json", "--home", home)
+    done = run(*words)
+    assert (done.code, done.out) == (1, "")
+    assert f"{files / 'events.json'}, property site, visitor v, event 2, column created: 'soon' is not a" in done.err
+    assert events(run, home)[0].endswith("is empty")
+
+    skipped = run(*words, "--on-error", "skip")
+    assert skipped.code == 0
+    assert "page_events: 1 row from 1 file" in skipped.out
+    rejected = home / "rejected_page_events.csv"
+    assert f"1 row rejected: see {rejected}" in skipped.err
+    assert "2,created,soon," in rejected.read_text("utf-8")
+
+
+def test_flat_visits_are_loaded_too_but_not_both_forms_at_once(run: Run, files: Path) -> None:
+    (files / "flat.csv").write_text("request_id,visitor,created\n9,v,2024-03-02 08:00:00\n", "utf-8")
+    (files / "events.json").write_text(visits("2024-03-02T08:00:00Z"), "utf-8")
+    done = run("load", "--visits", files / "flat.csv", "--home", files / "home")
+    assert "page_events: 1 row from 1 file, 2024-03-02 to 2024-03-02" in done.out
+    both = run("load", "--visits", files / "flat.csv", "--visits", files / "events.json", "--home", files / "home")
+    assert (both.code, both.out) == (1, "")
+    assert "events.json is nested JSON and " in both.err
+
+
+def test_a_load_names_files_of_some_table(run: Run, tmp_path: Path) -> None:
+    done = run("load", "--home", tmp_path / "home")
+    assert done.code == 2
+    assert "--feed, --messages, --videos or --visits" in done.err
+
+
 # -------------------------------------------------------------- START_DATE
 
 
@@ -141,6 +215,13 @@ def test_generate_writes_files_that_load_reads(run: Run, tmp_path: Path) -> None
     loaded = run("load", "--feed", out / "feed_actions", "--messages", out / "message_actions", "--home", home)
     assert loaded.code == 0
     assert loaded.out.splitlines()[0].split(" rows")[0] == f"feed_actions: {done.out.split(' ')[0]}"
+    videos, pages = done.out.splitlines()[1].split(";")[0].split(" video events and ")
+    assert done.out.endswith(f"; planted trends in {out / 'trending.csv'}\n")
+    more = run("load", "--videos", out / "user_events", "--visits", out / "visits.json", "--home", home)
+    assert more.code == 0
+    assert f"user_events: {videos} rows from 2 files" in more.out
+    assert f"page_events: {pages.split(' ')[0]} rows from 1 file" in more.out
+    assert "without a weight" not in more.err
 
 
 def test_generate_refuses_a_folder_with_other_files_and_bad_numbers(run: Run, tmp_path: Path) -> None:

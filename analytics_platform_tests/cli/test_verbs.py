@@ -25,6 +25,8 @@ VERBS = (
     ("materialize",),
     ("slices",),
     ("audience",),
+    ("rankings",),
+    ("visitors",),
     ("report", "feed"),
     ("report", "app"),
     ("report", "likes_by_os_weekly"),

@@ -13,7 +13,7 @@ import pytest
 from analytics_platform.defs.series import Memory, Plan, Refreshed, backfill, refresh
 from analytics_platform.defs.series_reading import look, read
 from analytics_platform.metrics.catalog import METRICS, Count, Source
-from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
+from analytics_platform.metrics.events import METRIC_TABLES, arrow_schema
 from analytics_platform.metrics.series import BUCKET, SeriesKey, Span, totals
 from analytics_platform.metrics.series_grid import usual_events
 from analytics_platform.metrics.tables import SERIES
@@ -43,7 +43,7 @@ def put(warehouse: Warehouse, events: Events, *, append: bool = False) -> None:
     """Load those events."""
     loads = [
         EventLoad(table, pa.Table.from_pylist(rows, schema=arrow_schema(table)).to_batches())
-        for table in EVENT_TABLES
+        for table in METRIC_TABLES
         if (rows := events.of(table))
     ]
     warehouse.load(loads, BERLIN, append=append)

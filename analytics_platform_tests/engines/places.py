@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs.resources import warehouse_at
 from analytics_platform.defs.schedules import METRICS_JOB
-from analytics_platform.metrics.events import EVENT_TABLES, FEED_ACTIONS, MESSAGE_ACTIONS, EventTable, arrow_schema
+from analytics_platform.metrics.events import METRIC_TABLES, FEED_ACTIONS, MESSAGE_ACTIONS, EventTable, arrow_schema
 from analytics_platform.settings import Home, Settings
 from analytics_platform.simulate.generator import write
 from analytics_platform.simulate.scenario import Scenario
@@ -98,7 +98,7 @@ def simulated_files(folder: Path, users: int = 120) -> dict[EventTable, list[Pat
     )
     write(scenario, folder / "simulated")
     found: dict[EventTable, list[Path]] = {}
-    for table, rows in zip(EVENT_TABLES, (_strange_feed(), _strange_messages()), strict=True):
+    for table, rows in zip(METRIC_TABLES, (_strange_feed(), _strange_messages()), strict=True):
         path = folder / f"strange_{table.name}.parquet"
         found[table] = [folder / "simulated" / table.name, written(path, table, rows)]
     return found

@@ -14,7 +14,7 @@ import pytest
 
 from analytics_platform.defs import late
 from analytics_platform.defs.schedules import METRICS_JOB
-from analytics_platform.metrics.events import EVENT_TABLES, EventTable, arrow_schema
+from analytics_platform.metrics.events import METRIC_TABLES, EventTable, arrow_schema
 from analytics_platform.metrics.windows import day_start
 from analytics_platform.warehouses.clickhouse import ClickHouseWarehouse
 from analytics_platform_tests.clickhouse_service import ClickHouse
@@ -68,7 +68,7 @@ class Home:
 
     def add(self, more: Events) -> None:
         """They come."""
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             self.bring(table, more.of(table))
             self.events.of(table).extend(more.of(table))
 

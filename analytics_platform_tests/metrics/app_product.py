@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from analytics_platform.metrics import app_queries, facts
 from analytics_platform.metrics.app import AppFrame
 from analytics_platform.metrics.app_reading import read_app_frame
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import METRIC_TABLES
 from analytics_platform.metrics.tables import APP_DAILY, FIRST_SEEN, POST_DAY, ResultTable, user_day_table
 from analytics_platform.queries import Query
 from analytics_platform_tests.metrics.app_oracle import AppOracle
@@ -49,7 +49,7 @@ class Rewritable:
 
     def hold(self, events: Events) -> None:
         """These events instead of those before; results stay."""
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             self.engine.remove(f"events.{table.name}")
             self.engine.put(f"events.{table.name}", events.of(table))
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from analytics_platform.metrics import facts, slices
 from analytics_platform.metrics.catalog import METRICS, Metric
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
-from analytics_platform.metrics.events import EVENT_TABLES, EventTable, arrow_schema
+from analytics_platform.metrics.events import METRIC_TABLES, EventTable, arrow_schema
 from analytics_platform.metrics.tables import ResultTable, daily_slices_table, user_day_table
 from analytics_platform.queries import Query
 from analytics_platform.simulate.generator import generate
@@ -49,14 +49,22 @@ def message(user: int, receiver: int, time: datetime, **attributes: object) -> R
 
 @dataclass(frozen=True)
 class Events:
-    """Rows of the two event tables, in any order."""
+    """Rows of the event tables, in any order."""
 
     feed: list[Row] = field(default_factory=list)
     messages: list[Row] = field(default_factory=list)
+    videos: list[Row] = field(default_factory=list)
+    pages: list[Row] = field(default_factory=list)
 
     def of(self, table: EventTable) -> list[Row]:
         """The rows of that table."""
-        return self.feed if table.name == "feed_actions" else self.messages
+        held = {
+            "feed_actions": self.feed,
+            "message_actions": self.messages,
+            "user_events": self.videos,
+            "page_events": self.pages,
+        }
+        return held[table.name]
 
 
 def simulated(scenario: Scenario) -> Events:
@@ -91,7 +99,7 @@ class InMemory:
         """Forget everything and hold those events."""
         self.engine.clear()
         self.written.clear()
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             self.engine.put(f"events.{table.name}", events.of(table))
 
     def replace_day(self, table: ResultTable, day: date, query: Query) -> None:
@@ -117,7 +125,7 @@ class InMemory:
 def load(warehouse: Warehouse, events: Events, zone: ZoneInfo, only: EventTable | None = None) -> None:
     """Write the events as the loader does, of both tables or of one."""
     loads = []
-    for table in (only,) if only else EVENT_TABLES:
+    for table in (only,) if only else METRIC_TABLES:
         rows = pa.Table.from_pylist(events.of(table), schema=arrow_schema(table))
         loads.append(EventLoad(table, rows.to_batches()))
     warehouse.load(loads, zone)

@@ -72,7 +72,7 @@ class ClickHouse:
         events = {t.name: t for t in EVENT_TABLES}
         schema = arrow_schema(events[table]) if table in events else result_schema(self._tables[table])
         made = pa.Table.from_pylist([dict(r) for r in rows], schema=schema)
-        if table in events and self._others:
+        if self._others and table in self._others.tables:
             self._others.write(self.warehouse.server, events[table], made)
         else:
             self.warehouse.server.insert(self.warehouse.layout.database, table, made, name=f"put_{table}")

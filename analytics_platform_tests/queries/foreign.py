@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analytics_platform.metrics.events import EVENT_TABLES, EventTable
+from analytics_platform.metrics.events import METRIC_TABLES, EventTable
 from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_schema import event_columns
 from analytics_platform.warehouses.clickhouse_text import quoted
@@ -67,6 +67,11 @@ class Foreign:
             "message_actions.time": "sent at",
         }
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Of our event tables, those that are theirs."""
+        return tuple(_THEIRS)
+
     def place(self, table: EventTable) -> str:
         """Their table, for statements."""
         return f"`{self.database}`.`{_THEIRS[table.name][0]}`"
@@ -75,7 +80,7 @@ class Foreign:
         """Their database with their tables, empty."""
         server.command(f"DROP DATABASE IF EXISTS `{self.database}` SYNC", name="drop")
         server.command(f"CREATE DATABASE `{self.database}`", name="create")
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             _, columns, time = _THEIRS[table.name]
             body = ", ".join(f"`{theirs}` {kind}" for theirs, kind, _ in columns.values())
             server.command(

@@ -18,7 +18,7 @@ import pytest
 from analytics_platform.metrics import app_queries, facts, slices
 from analytics_platform.metrics.catalog import METRICS
 from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import METRIC_TABLES
 from analytics_platform.metrics.tables import APP_DAILY, FIRST_SEEN, POST_DAY
 from analytics_platform.queries import Query
 from analytics_platform_tests.metrics.product import Events, dates, feed, message
@@ -111,7 +111,7 @@ def both() -> Iterator[Both]:
     rng = random.Random(20_260_220)
     events = _events(rng)
     with DuckDB(cases.TABLES) as duckdb, ClickHouse(cases.TABLES) as clickhouse:
-        for table in EVENT_TABLES:
+        for table in METRIC_TABLES:
             for engine in (duckdb, clickhouse):
                 engine.put(f"events.{table.name}", events.of(table))
         stored = [day for day in ASKED if rng.random() < 0.7]

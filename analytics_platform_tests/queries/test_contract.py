@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
 import pytest
@@ -77,7 +77,7 @@ def engines(request: pytest.FixtureRequest) -> Iterator[Engines]:
             others = Foreign(server.name("product")) if request.param == OTHERS else None
         if others:
             events = cases.events()
-            whole = Events(foreign.seconds(events.feed), foreign.seconds(events.messages))
+            whole = replace(events, feed=foreign.seconds(events.feed), messages=foreign.seconds(events.messages))
             duckdb = stack.enter_context(_reference(whole))
         else:
             duckdb = request.getfixturevalue("reference")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, USER_EVENTS
 from analytics_platform.simulate.generator import NotOurFolderError, generate, write
 from analytics_platform.simulate.incidents import read_truth
 from analytics_platform.simulate.scenario import Scenario
@@ -65,13 +65,13 @@ def test_a_folder_holds_one_file_a_day_and_table_and_the_truth(tmp_path: Path) -
     told: list[tuple[int, int, int]] = []
     written = write(run, tmp_path / "events", lambda *values: told.append(values))
     days = [f"{date.fromordinal(FIRST.toordinal() + k)}.parquet" for k in range(20)]
-    for table in (FEED_ACTIONS.name, MESSAGE_ACTIONS.name):
+    for table in (FEED_ACTIONS.name, MESSAGE_ACTIONS.name, USER_EVENTS.name):
         assert sorted(path.name for path in (tmp_path / "events" / table).iterdir()) == days
     feed = pq.read_table(tmp_path / "events" / FEED_ACTIONS.name / days[0])
     assert feed.equals(next(generate(run)).feed)
     assert pq.read_metadata(tmp_path / "events" / FEED_ACTIONS.name / f"{empty}.parquet").num_rows == 0
     assert [done for done, _, _ in told] == list(range(1, 21))
-    assert told[-1] == (20, 20, written.feed_rows + written.message_rows)
+    assert told[-1] == (20, 20, written.feed_rows + written.message_rows + written.video_rows)
     assert read_truth(written.truth) == run.truth()
 
 

@@ -48,9 +48,20 @@ def test_the_arrow_schema_names_every_column(table: EventTable) -> None:
     schema = arrow_schema(table)
     assert schema.names == [column.name for column in table.columns]
     assert schema.field("time").type == pa.timestamp("us")
-    assert schema.field("user_id").type == pa.uint32()
-    assert schema.field("gender").type == pa.int8()
-    assert schema.field("age").type == pa.int16()
+    kinds = {column.kind: schema.field(column.name).type for column in table.columns}
+    of = {
+        "uint64": pa.uint64(),
+        "uint32": pa.uint32(),
+        "int64": pa.int64(),
+        "int16": pa.int16(),
+        "int8": pa.int8(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "text": pa.string(),
+        "long_text": pa.string(),
+        "time": pa.timestamp("us"),
+    }
+    assert kinds == {kind: of[kind] for kind in kinds}
 
 
 def test_a_full_row(write: Write) -> None:

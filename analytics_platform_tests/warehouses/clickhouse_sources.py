@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics.events import EVENT_TABLES, UNKNOWN, EventTable
+from analytics_platform.metrics.events import METRIC_TABLES, UNKNOWN, EventTable
 from analytics_platform.simulate.scenario import Scenario
 from analytics_platform.warehouses.clickhouse_client import Server
 from analytics_platform.warehouses.clickhouse_text import quoted
@@ -200,7 +200,7 @@ def some_events() -> Events:
 
 def make(server: Server, kept: Kept, names: Mapping[str, str], database: str = THEIRS, granularity: int = 8192) -> None:
     """Empty tables of that kind; `names`: theirs for our tables."""
-    for table in EVENT_TABLES:
+    for table in METRIC_TABLES:
         place = f"{quoted(database)}.{quoted(names.get(table.name, table.name))}"
         body = ", ".join(f"{quoted(kept.column(name))} {kept.types[name]}" for name in kept.has(table))
         server.command(f"DROP TABLE IF EXISTS {place}", name="drop")
@@ -214,7 +214,7 @@ def make(server: Server, kept: Kept, names: Mapping[str, str], database: str = T
 
 def fill(server: Server, kept: Kept, names: Mapping[str, str], events: Events, database: str = THEIRS) -> None:
     """Add those events."""
-    for table in EVENT_TABLES:
+    for table in METRIC_TABLES:
         columns = kept.has(table)
         server.insert_rows(
             quoted(database),
@@ -228,7 +228,7 @@ def fill(server: Server, kept: Kept, names: Mapping[str, str], events: Events, d
 def mapping(kept: Kept, names: Mapping[str, str]) -> dict[str, str]:
     """EVENTS_MAPPING for tables of that kind: only what has another name there."""
     found = dict(names)
-    for table in EVENT_TABLES:
+    for table in METRIC_TABLES:
         for column in table.columns:
             theirs = kept.column(column.name)
             if column.name in kept.types and theirs not in (column.name, *column.aliases):

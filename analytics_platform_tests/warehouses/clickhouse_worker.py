@@ -27,6 +27,7 @@ from analytics_platform.queries import Query
 from analytics_platform.warehouses.base import EventLoad
 from analytics_platform.warehouses.clickhouse import ClickHouseWarehouse
 from analytics_platform_tests.warehouses.clickhouse_open import open_at
+from analytics_platform_tests.warehouses.parts import store_hours
 from analytics_platform_tests.warehouses.rows import feed, figures, hours, messages
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -88,6 +89,13 @@ def store(url: str, order: Mapping[str, Any]) -> int:
     return doomed.sent
 
 
+def part(url: str, order: Mapping[str, Any]) -> int:
+    """Replace windows of the day; see `parts.store_hours`."""
+    made, doomed = warehouse_at(url, order.get("kill_at", NOBODY))
+    store_hours(made, order["turns"], order["first"])
+    return doomed.sent
+
+
 def load(url: str, order: Mapping[str, Any]) -> int:
     """Load those days."""
     made, doomed = warehouse_at(url, order.get("kill_at", NOBODY))
@@ -121,7 +129,7 @@ def _day(order: Mapping[str, Any]) -> date:
     return date.fromisoformat(order["day"])
 
 
-JOBS = {"replace": replace, "store": store, "load": load, "look": look}
+JOBS = {"replace": replace, "store": store, "part": part, "load": load, "look": look}
 
 
 def carry_out(url: str, order: Mapping[str, Any]) -> dict[str, Any]:

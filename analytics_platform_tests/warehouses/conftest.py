@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
-from analytics_platform_tests.queries import cases
-from analytics_platform_tests.warehouses.copies import BASIS, COMPUTED, compute, load
+from analytics_platform_tests.warehouses.copies import BASIS, COMPUTED, compute, events, load
 from analytics_platform_tests.warehouses.rows import open_in
 
 
@@ -24,7 +23,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a warehouse with events and results, to be copied."""
     folder = tmp_path_factory.mktemp("filled")
     warehouse = open_in(folder, basis=BASIS)
-    load(warehouse, cases.events())
+    load(warehouse, events())
     compute(warehouse, COMPUTED)
     return folder
 

@@ -6,6 +6,7 @@ Belongs here: filling, reading all, putting what a copy says into few words. Doe
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +17,12 @@ import pyarrow as pa
 
 from analytics_platform.metrics import app_queries, facts, series, slices
 from analytics_platform.metrics.dimensions import Labels
-from analytics_platform.metrics.events import EVENT_TABLES, arrow_schema
+from analytics_platform.metrics.events import EVENT_TABLES, PAGE_EVENTS, USER_EVENTS, arrow_schema
 from analytics_platform.metrics.tables import (
     APP_DAILY,
     FEED_DAILY,
     FIRST_SEEN,
+    METRIC_RESULTS,
     POST_DAY,
     SERIES,
     STANDARD_TABLES,
@@ -34,6 +36,7 @@ from analytics_platform.warehouses.copying import Copied, copy
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.metrics.product import Events
 from analytics_platform_tests.queries import cases
+from analytics_platform_tests.warehouses.made import events_of, results_of
 from analytics_platform_tests.warehouses.rows import open_in
 
 ZONE = cases.ZONE
@@ -43,12 +46,20 @@ FIRST, LAST = SHORT_DAY - timedelta(days=4), SHORT_DAY + timedelta(days=2)
 COMPUTED = [FIRST, *cases.DAYS[2:], LAST]
 BASIS = "basis"
 EVENTS, RESULTS = [t.name for t in EVENT_TABLES], [t.name for t in STANDARD_TABLES]
+OTHERS = [table for table in STANDARD_TABLES if table not in METRIC_RESULTS]
 
 
 class Reader(Protocol):
     """What answers queries."""
 
     def rows(self, query: Query) -> list[dict[str, object]]: ...
+
+
+def events() -> Events:
+    """Those of the contract, and of the tables that have none there, on the short day and the one before."""
+    starts = [day_window(day, ZONE).start for day in (SHORT_DAY - timedelta(days=1), SHORT_DAY)]
+    videos, pages = ([row for start in starts for row in events_of(t, start)] for t in (USER_EVENTS, PAGE_EVENTS))
+    return replace(cases.events(), videos=videos, pages=pages)
 
 
 def load(warehouse: Warehouse, events: Events, zone: ZoneInfo = ZONE) -> None:
@@ -69,6 +80,8 @@ def compute(warehouse: Warehouse, days: Iterable[date], zone: ZoneInfo = ZONE) -
         warehouse.replace_day(FIRST_SEEN, day, app_queries.first_seen(day), also=left)
         warehouse.replace_day(APP_DAILY, day, app_queries.app_daily(day))
         warehouse.replace_day(SERIES, day, series.series_day(day, zone, Labels()))
+        for table in OTHERS:
+            warehouse.store_day(table, day, results_of(table, day))
 
 
 def cells(warehouse: Reader) -> dict[str, list[str]]:

@@ -81,7 +81,7 @@ def test_prepare_creates_everything_and_only_reads_the_second_time(clickhouse: C
     assert (again.prepare(), again.prepare(), again.check()) == ([], (), [])
 
     assert {request.statement.split()[0] for request in clickhouse.log()} == {"SELECT"}
-    assert [count(again, f"events.{table.name}") for table in EVENT_TABLES] == [0, 0]
+    assert [count(again, f"events.{table.name}") for table in EVENT_TABLES] == [0, 0, 0, 0]
     assert [count(again, f"results.{table.name}") for table in STANDARD_TABLES] == [0] * len(STANDARD_TABLES)
 
 
@@ -319,7 +319,9 @@ def test_stored_rows_come_out_as_they_went_in(warehouse: ClickHouseWarehouse) ->
         Type.TOTAL: [-(2**63), 2**63 - 1],
         Type.BASE: [2**63 - 1, None],
         Type.SHARE: [0.1 + 0.2, None],
+        Type.FLAG: [False, None],
         Type.TEXT: ["it's \\ `x` 😀", ""],
+        Type.LONG_TEXT: ["", None],
         Type.TIME: [at(DAY) + timedelta(microseconds=1), None],
     }
     for table in STANDARD_TABLES:

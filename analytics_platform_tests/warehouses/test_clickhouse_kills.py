@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from analytics_platform.metrics.events import EVENT_TABLES
+from analytics_platform.metrics.events import EVENT_TABLES, METRIC_TABLES
 from analytics_platform.metrics.tables import FEED_DAILY, STANDARD_TABLES
 from analytics_platform.metrics.windows import Gap, local_day
 from analytics_platform.queries import Query
@@ -180,7 +180,7 @@ def test_killed_at_any_statement_a_load_is_done_or_not_and_what_hangs_on_it_outd
     # Both, none, and one of the tables alone: those two have no transaction in common.
     assert len(outcomes) == tables + 1
     left = {name.rpartition("_")[0] for name in leftovers(warehouse)}
-    assert left == {f"staged_{table.name}" for table in EVENT_TABLES[:tables]}
+    assert left == {f"staged_{table.name}" for table in METRIC_TABLES[:tables]}
 
     warehouse.load(loads(killed, 2, tables), BERLIN)
     for first, second, other in groups[:number]:
@@ -193,7 +193,7 @@ def versions(warehouse: ClickHouseWarehouse, first: date) -> list[dict[date, str
     """By table and local day of Berlin the users of the events of three days, sorted, in one text."""
     window = Gap(first, first + timedelta(days=2)).window(BERLIN)
     found: list[dict[date, str]] = []
-    for table in EVENT_TABLES:
+    for table in METRIC_TABLES:
         asked = f"SELECT time, user_id FROM events.{table.name} WHERE time >= $start AND time < $end ORDER BY user_id"
         days: dict[date, str] = {}
         for row in warehouse.rows(Query("v", asked, {"start": window.start, "end": window.end})):

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from analytics_platform.metrics.events import EVENT_TABLES, EventTable
+from analytics_platform.metrics.events import METRIC_TABLES, EventTable
 from analytics_platform.metrics.windows import Window, day_window, local_day
 from analytics_platform.queries import Query
 from analytics_platform.warehouses.base import EventLoad, Warehouse, WarehouseBusyError
@@ -45,7 +45,7 @@ def everything(warehouse: Warehouse, around: date) -> dict[str, list[str]]:
     window = Window(at(around, 0) - timedelta(days=20), at(around, 0) + timedelta(days=20))
     found = {
         table.name: sorted(repr(row) for b in warehouse.event_batches(table, window) for row in b.to_pylist())
-        for table in EVENT_TABLES
+        for table in METRIC_TABLES
     }
     return {**found, "ledger": sorted(repr(tuple(row.values())) for row in warehouse.rows(LEDGER))}
 
@@ -71,7 +71,7 @@ def test_any_sequence_of_loads_leaves_every_cell_as_in_duckdb(
     for seed in range(6):
         chance = random.Random(f"{zone} {seed}")
         days = [day + timedelta(days=k) for k in chance.sample(range(-3, 4), chance.randrange(1, 5))]
-        tables = chance.choice([EVENT_TABLES, EVENT_TABLES[:1], EVENT_TABLES[1:]])
+        tables = chance.choice([METRIC_TABLES, METRIC_TABLES[:1], METRIC_TABLES[1:]])
         append = chance.random() < 0.3
         loads = [some(chance, table, days, clock) for table in tables]
         told = [w.load(loads, clock, append=append) for w in (embedded, warehouse)]

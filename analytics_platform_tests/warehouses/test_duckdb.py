@@ -54,7 +54,7 @@ def test_prepare_creates_everything_and_changes_nothing_the_second_time(tmp_path
     again.prepare()
 
     assert {p.name: (p.stat().st_mtime_ns, p.stat().st_size) for p in tmp_path.glob("*.duckdb")} == before
-    assert [count(again, f"events.{table.name}") for table in EVENT_TABLES] == [0, 0]
+    assert [count(again, f"events.{table.name}") for table in EVENT_TABLES] == [0, 0, 0, 0]
     assert [count(again, f"results.{name}") for name in ("user_day", "daily_slices", "feed_daily")] == [0, 0, 0]
 
 

@@ -223,6 +223,8 @@ def test_prepare_says_what_it_made_and_check_what_is_missing(tmp_path: Path) -> 
     assert first.prepare() == [
         "table feed_actions created",
         "table message_actions created",
+        "table user_events created",
+        "table page_events created",
         "table loaded_days created",
         "table any created",
         "table computed_days created",

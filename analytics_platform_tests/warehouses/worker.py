@@ -11,6 +11,7 @@ from pathlib import Path
 
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.queries import Query
+from analytics_platform_tests.warehouses.parts import store_hours
 from analytics_platform_tests.warehouses.rows import DAY, UTC, feed, figures, hours, open_in
 
 DAYS = 4
@@ -39,6 +40,11 @@ def write_events(folder: Path, turns: int, first: int) -> int:
     for turn in range(turns):
         warehouse.load([feed(hours(day_of(turn), range(PER_DAY)), user_id=first + turn)], UTC)
     return turns
+
+
+def write_parts(folder: Path, turns: int, first: int) -> int:
+    """Replace, turn by turn, the window of the day that begins at each hour from `first` on; see `parts.store_hours`."""
+    return store_hours(open_in(folder), turns, first)
 
 
 def read(folder: Path, seconds: float) -> dict[str, object]:
@@ -75,7 +81,8 @@ def main() -> None:
     if job == "read":
         outcome: object = read(Path(folder), float(numbers[0]))
     else:
-        outcome = {"results": write_results, "events": write_events}[job](Path(folder), *map(int, numbers))
+        jobs = {"results": write_results, "events": write_events, "parts": write_parts}
+        outcome = jobs[job](Path(folder), *map(int, numbers))
     print(json.dumps(outcome), flush=True)
 
 

@@ -1,0 +1,111 @@
+"""`visitors`: who opened which pages in a window of time."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analytics_platform.cli.console import JobError, counted, err, out, show_table
+from analytics_platform.cli.context import Context, HomeOption, begin, run_days
+from analytics_platform.language import Language
+
+if TYPE_CHECKING:
+    from analytics_platform.visitors.window import VisitWindow
+
+_SHOWN = 15
+_COLUMNS = ("visitor", "n_interactions", "first_seen", "last_seen", "entry_page", "exit_page", "distinct_pages")
+
+
+def visitors(
+    last_minutes: Annotated[
+        int | None, typer.Option("--last-minutes", metavar="N", help="The last N minutes up to now.", min=1)
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MOMENT", help="First moment, such as 2026-11-19 or 2026-11-19T10:00+09:00."),
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="MOMENT", help="Last moment, not included.")] = None,
+    deliver: Annotated[bool, typer.Option("--deliver", help="Send it to whoever subscribes to visitors.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Send it though it was sent before.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The visitor reports as JSON, times in UTC.")] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write a CSV file with all columns instead.", dir_okay=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many visitors to show; 0: all.", min=0)] = _SHOWN,
+    home: HomeOption = None,
+) -> None:
+    """Report the visitors of a window, and store the report: it replaces the one of the same window.
+
+    Moments without an offset are wall clocks in TIMEZONE. Events come from page_events, or from DynamoDB
+    (VISITS_SOURCE).
+
+    Example: `analytics-platform visitors --from 2026-11-19 --to 2026-11-21`
+    """
+    if (last_minutes is None) == (start is None and end is None):
+        raise typer.BadParameter("give --last-minutes N, or --from A and --to B")
+    if (start is None) != (end is None):
+        raise typer.BadParameter("give both --from A and --to B")
+    context = begin(home)
+    window = _window(context, last_minutes, start, end)
+    from analytics_platform.defs.visitors import JOB, config_of
+
+    config = config_of(window, deliver=deliver or again, again=again)
+    run_days(context, JOB, None, None, title=f"visitors {window.key}", run_config=config)
+    _show(context, window, as_json=as_json, csv_file=csv_file, limit=limit)
+
+
+def _window(context: Context, minutes: int | None, start: str | None, end: str | None) -> "VisitWindow":
+    from analytics_platform.visitors.window import between, last_minutes
+
+    try:
+        if minutes is not None:
+            return last_minutes(minutes, datetime.now(UTC))
+        return between(start or "", end or "", context.settings.zone)
+    except ValueError as error:
+        raise JobError(str(error)) from None
+
+
+def _show(context: Context, window: "VisitWindow", *, as_json: bool, csv_file: Path | None, limit: int) -> None:
+    from analytics_platform.defs.visitors import newest_event, report_stored
+    from analytics_platform.visitors.reporting import visitors_csv
+
+    warehouse, settings = context.warehouse(), context.settings
+    report = report_stored(warehouse, settings, window)
+    rows: list[dict[str, Any]] = report.visitors.to_pylist()
+    if csv_file:
+        try:
+            csv_file.write_bytes(visitors_csv(report, Language(settings.locale), bom=settings.csv_bom))
+        except OSError as error:
+            raise JobError(f"{csv_file} cannot be written: {error.strerror}") from None
+        out.print(f"{counted(len(rows), 'visitor')} in {csv_file}", markup=False)
+        return
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2, default=_iso))  # noqa: T201 - for other programs
+        return
+    said = f"{context.local(window.start)} to {context.local(window.end)} {context.settings.timezone}"
+    if not rows:
+        newest = newest_event(warehouse, context.settings)
+        known = f"; the newest event known is of {context.local(newest)}" if newest else ""
+        out.print(f"visitors from {said}: none{known}", markup=False)
+        return
+    rows.sort(key=lambda row: (-row["n_interactions"], row["visitor"]))
+    shown = rows[: limit or None]
+    show_table([{name: _local(context, row[name]) for name in _COLUMNS} for row in shown])
+    if len(rows) > len(shown):
+        err.print(f"{len(rows) - len(shown)} more: --limit 0 shows all", markup=False)
+    events = counted(report.events.num_rows, "event")
+    out.print(f"{counted(len(rows), 'visitor')}, {events} from {said}", markup=False)
+
+
+def _local(context: Context, value: object) -> object:
+    if isinstance(value, datetime):
+        return f"{value.replace(tzinfo=UTC).astimezone(context.settings.zone):%Y-%m-%d %H:%M:%S}"
+    return value
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC).isoformat()
+    return str(value)

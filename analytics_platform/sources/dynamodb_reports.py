@@ -1,0 +1,139 @@
+"""Reports written back to the tables that the site's own programs read: one item per visitor, one per event.
+
+Belongs here: rows to items, batches until all are written. Does not: computing reports (`visitors/`), requests
+(`dynamodb_client.py`).
+
+Every item replaces the one of its key, and items that no longer belong are deleted last, so that whoever is killed and
+begins again comes to the same.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from analytics_platform.sources.dynamodb import described_table
+from analytics_platform.sources.dynamodb_client import Account, Client, DynamoBusyError, DynamoError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_VISITOR_KEY, _EVENT_KEY = "uuid", "request_id"
+_LISTS: Final = ("pages",)  # JSON lists in the warehouse, lists here
+_BATCH = 25  # DynamoDB takes no more at once
+_THREADS = 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds
+
+_Request = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many items were written and deleted."""
+
+    visitors: int
+    events: int
+    deleted: int
+
+
+def write_reports(
+    account: Account,
+    visitor_table: str,
+    event_table: str,
+    *,
+    visitor_rows: "pa.Table",
+    event_rows: "pa.Table",
+    gone: Sequence[str] = (),
+) -> Written:
+    """Put the reports of a window, and delete the visitor reports `gone` (uuids) of an earlier one of it.
+
+    Visitor reports are keyed by `uuid`, event reports by `request_id`. Times are ISO text in UTC, values that are
+    missing are left out, `pages` is a list. Idempotent. Raises DynamoError; DynamoBusyError when it goes on refusing.
+    """
+    visitors = _keyed(visitor_rows, _VISITOR_KEY)
+    events = _keyed(event_rows, _EVENT_KEY)
+    deleted = {uuid: {"DeleteRequest": {"Key": {_VISITOR_KEY: {"S": uuid}}}} for uuid in gone if uuid not in visitors}
+    with account.client(connections=_THREADS) as client:
+        _write(client, visitor_table, visitors.values())
+        _write(client, event_table, events.values())
+        _write(client, visitor_table, deleted.values())
+    return Written(len(visitors), len(events), len(deleted))
+
+
+def check_reports(account: Account, visitor_table: str, event_table: str) -> str:
+    """Whether both tables are there with their keys; what was found, in words. Writes nothing. Raises DynamoError."""
+    with account.client() as client:
+        for table, key in ((visitor_table, _VISITOR_KEY), (event_table, _EVENT_KEY)):
+            described = described_table(client, table)
+            types = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
+            keys = [(one["AttributeName"], types[one["AttributeName"]]) for one in described["KeySchema"]]
+            if keys != [(key, "S")]:
+                there = " and ".join(f"{name} ({kind})" for name, kind in keys)
+                raise DynamoError(f"table {table!r} has the key {there}, not {key} (S); create it with that key")
+    return f"DynamoDB tables {visitor_table!r} and {event_table!r} in {account.place}"
+
+
+def _keyed(rows: "pa.Table", key: str) -> dict[str, _Request]:
+    """Put requests by key, the last row of a key: DynamoDB refuses a batch that names one twice."""
+    return {str(row[key]): {"PutRequest": {"Item": _item(row)}} for row in rows.to_pylist()}
+
+
+def _item(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _list(value) if name in _LISTS else _attribute(value) for name, value in row.items() if value is not None
+    }
+
+
+def _list(text: str) -> dict[str, Any]:
+    return {"L": [_attribute(one) for one in json.loads(text)]}
+
+
+def _attribute(value: object) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": repr(value)}
+        case datetime():
+            return {"S": f"{(value.astimezone(UTC) if value.tzinfo else value):%Y-%m-%dT%H:%M:%S.%f}Z"}
+        case date():
+            return {"S": value.isoformat()}
+        case None:
+            return {"NULL": True}
+    return {"S": str(value)}
+
+
+def _write(client: Client, table: str, requests: Iterable[_Request]) -> None:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(lambda batch: _batch(client, table, batch), _batches(requests)):
+            pass
+
+
+def _batches(requests: Iterable[_Request]) -> Iterator[list[_Request]]:
+    left = iter(requests)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
+
+
+def _batch(client: Client, table: str, batch: list[_Request]) -> None:
+    """Until nothing of it is left over, which is how DynamoDB refuses a part."""
+    patience = client.account.patience.total_seconds()
+    deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+    while batch:
+        answer = client.call("batch_write_item", f"table {table!r}", RequestItems={table: batch})
+        left: list[_Request] = answer.get("UnprocessedItems", {}).get(table, [])
+        if len(left) < len(batch):
+            deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+        elif time.monotonic() + pause > deadline:
+            raise DynamoBusyError(
+                f"DynamoDB in {client.account.place} wrote nothing to table {table!r} for {patience:g} s, as it "
+                "exceeds its capacity; raise the capacity, or run it again later"
+            )
+        batch = left
+        if batch:
+            client.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)

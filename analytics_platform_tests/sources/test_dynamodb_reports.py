@@ -1,0 +1,162 @@
+"""Reports arrive in the tables of the site's programs, once, whatever happens on the way.
+
+Belongs here: `write_reports` against moto, with batches refused, left over and cut off. Does not: what a report says.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from analytics_platform.metrics.tables import EVENT_REPORTS, VISITOR_REPORTS, result_schema
+from analytics_platform.sources.dynamodb import Account, DynamoBusyError, DynamoError
+from analytics_platform.sources.dynamodb_reports import Written, check_reports, write_reports
+from analytics_platform_tests.dynamodb_service import REGION, between, make_table, moto, only_test_credentials, stored
+
+VISITORS, EVENTS = "visitor-reports", "events-reports"
+START = datetime(2019, 6, 21, 15, 0)  # noqa: DTZ001  (naive UTC)
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_test_credentials(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        only_test_credentials(monkeypatch)
+        with moto() as found:
+            yield found
+
+
+@pytest.fixture
+def tables(server: str) -> str:
+    make_table(server, VISITORS, "uuid", index=False)
+    make_table(server, EVENTS, index=False)
+    return server
+
+
+def visitor_rows(count: int, **others: object) -> pa.Table:
+    common = {"event_date": date(2019, 6, 22), "window_start": START, "window_end": START + timedelta(days=1)}
+    rows = [
+        {**common, "uuid": f"u{k}", "visitor": f"v{k}", "n_interactions": k + 1, "pages": '["/en/", "/é"]', **others}
+        for k in range(count)
+    ]
+    schema = result_schema(VISITOR_REPORTS)
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
+
+
+def event_rows(count: int) -> pa.Table:
+    schema = result_schema(EVENT_REPORTS)
+    common = {"event_date": date(2019, 6, 22), "window_start": START, "action": "action", "page": "/en/"}
+    rows = [{**common, "request_id": f"r{k}", "created": START + timedelta(microseconds=k)} for k in range(count)]
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
+
+
+def account(address: str, seconds: float = 20) -> Account:
+    return Account(REGION, address, attempts=1, patience=timedelta(seconds=seconds))
+
+
+def write(address: str, visitors: int, events: int, *, seconds: float = 20, gone: tuple[str, ...] = ()) -> Written:
+    rows = {"visitor_rows": visitor_rows(visitors), "event_rows": event_rows(events)}
+    return write_reports(account(address, seconds), VISITORS, EVENTS, **rows, gone=gone)
+
+
+def test_reports_are_written_as_their_readers_know_them(tables: str) -> None:
+    seen = datetime(2019, 6, 21, 16, 0, 0, 523086)  # noqa: DTZ001
+    rows = visitor_rows(1, adblock=False, first_seen=seen, language="", distinct_pages=2)
+    assert write_reports(account(tables), VISITORS, EVENTS, visitor_rows=rows, event_rows=event_rows(1)) == Written(
+        1, 1, 0
+    )
+    assert stored(tables, VISITORS, "uuid") == {
+        "u0": {
+            "uuid": {"S": "u0"},
+            "visitor": {"S": "v0"},
+            "event_date": {"S": "2019-06-22"},
+            "window_start": {"S": "2019-06-21T15:00:00.000000Z"},
+            "window_end": {"S": "2019-06-22T15:00:00.000000Z"},
+            "n_interactions": {"N": "1"},
+            "adblock": {"BOOL": False},
+            "first_seen": {"S": "2019-06-21T16:00:00.523086Z"},
+            "language": {"S": ""},
+            "pages": {"L": [{"S": "/en/"}, {"S": "/é"}]},
+            "distinct_pages": {"N": "2"},
+        }
+    }
+    assert stored(tables, EVENTS, "request_id") == {
+        "r0": {
+            "request_id": {"S": "r0"},
+            "event_date": {"S": "2019-06-22"},
+            "window_start": {"S": "2019-06-21T15:00:00.000000Z"},
+            "page": {"S": "/en/"},
+            "action": {"S": "action"},
+            "created": {"S": "2019-06-21T15:00:00.000000Z"},
+        }
+    }
+
+
+def test_a_second_time_changes_nothing_and_what_is_gone_is_deleted(tables: str) -> None:
+    assert write(tables, 30, 60) == Written(30, 60, 0)
+    before = stored(tables, VISITORS, "uuid"), stored(tables, EVENTS, "request_id")
+    assert (len(before[0]), len(before[1])) == (30, 60)
+    assert write(tables, 30, 60) == Written(30, 60, 0)
+    assert (stored(tables, VISITORS, "uuid"), stored(tables, EVENTS, "request_id")) == before
+    # Of those that are named, what was written again stays; what never was does no harm.
+    assert write(tables, 28, 60, gone=("u28", "u29", "u0", "never")) == Written(28, 60, 3)
+    assert set(stored(tables, VISITORS, "uuid")) == {f"u{k}" for k in range(28)}
+
+
+def test_nothing_to_write_is_nothing(tables: str) -> None:
+    assert write(tables, 0, 0) == Written(0, 0, 0)
+
+
+def test_what_is_left_over_is_written_later(tables: str) -> None:
+    with between(tables) as proxy:
+        proxy.leave_over, proxy.refuse = 5, 2
+        assert write(proxy.address, 30, 60) == Written(30, 60, 0)
+        assert proxy.seen.count("BatchWriteItem") == 5 + 2 + 5
+    assert (len(stored(tables, VISITORS, "uuid")), len(stored(tables, EVENTS, "request_id"))) == (30, 60)
+
+
+def test_what_is_refused_without_end_ends_in_a_sentence(tables: str) -> None:
+    with between(tables) as proxy:
+        proxy.leave_over = 10_000
+        with pytest.raises(
+            DynamoBusyError, match=r"wrote nothing to table 'visitor-reports' for 0.2 s, as it exceeds its"
+        ):
+            write(proxy.address, 30, 60, seconds=0.2)
+
+
+def test_cut_off_in_the_middle_and_begun_again_it_is_as_if_nothing_had_happened(tables: str) -> None:
+    write(tables, 40, 1, gone=())
+    with between(tables) as proxy:
+        proxy.dropping_after = 3
+        with pytest.raises(DynamoBusyError, match="does not answer"):
+            write(proxy.address, 30, 120, gone=tuple(f"u{k}" for k in range(30, 40)))
+        assert 0 < len(stored(tables, EVENTS, "request_id")) < 120
+        assert len(stored(tables, VISITORS, "uuid")) == 40  # nothing is deleted before all is written
+        proxy.dropping_after = None
+        write(proxy.address, 30, 120, gone=tuple(f"u{k}" for k in range(30, 40)))
+    assert set(stored(tables, VISITORS, "uuid")) == {f"u{k}" for k in range(30)}
+    assert set(stored(tables, EVENTS, "request_id")) == {f"r{k}" for k in range(120)}
+
+
+def test_tables_are_checked_before_anything_is_written(tables: str) -> None:
+    assert check_reports(account(tables), VISITORS, EVENTS).startswith(f"DynamoDB tables '{VISITORS}' and '{EVENTS}'")
+    with pytest.raises(
+        DynamoError, match=r"table 'events-reports' has the key request_id \(S\), not uuid \(S\); create it"
+    ):
+        check_reports(account(tables), EVENTS, EVENTS)
+    with pytest.raises(DynamoError, match="has no table 'absent'"):
+        check_reports(account(tables), VISITORS, "absent")
+    with pytest.raises(DynamoError, match="has no table 'absent'"):
+        write_reports(account(tables), "absent", EVENTS, visitor_rows=visitor_rows(1), event_rows=event_rows(1))
+
+
+def test_times_with_a_zone_are_written_in_utc(tables: str) -> None:
+    schema = pa.schema([("uuid", pa.string()), ("timestamp", pa.timestamp("us", "UTC"))])
+    rows = pa.Table.from_pylist([{"uuid": "u", "timestamp": START.replace(tzinfo=UTC)}], schema)
+    write_reports(account(tables), VISITORS, EVENTS, visitor_rows=rows, event_rows=event_rows(0))
+    assert stored(tables, VISITORS, "uuid")["u"]["timestamp"] == {"S": "2019-06-21T15:00:00.000000Z"}

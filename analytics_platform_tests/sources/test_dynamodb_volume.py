@@ -1,0 +1,110 @@
+"""100,000 items: all of them come, once, whatever way, from a second implementation of DynamoDB (dynalite).
+
+Belongs here: many pages, several segments and shards. Does not: corner cases (`test_dynamodb.py`).
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from analytics_platform.metrics.events import PAGE_EVENTS, arrow_schema
+from analytics_platform.sources.dynamodb import Access, DynamoError, DynamoSource
+from analytics_platform_tests.dynamodb_service import (
+    INDEX,
+    REGION,
+    Item,
+    dynalite,
+    make_table,
+    only_test_credentials,
+    put,
+)
+
+COUNT = 100_000
+START = datetime(2026, 11, 18, tzinfo=UTC)
+STEP = timedelta(seconds=2.5, microseconds=1)
+ZONES = [timezone(timedelta(hours=hours)) for hours in (9, -11, 14, 0)]
+SCHEMA = arrow_schema(PAGE_EVENTS)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_test_credentials(monkeypatch)
+
+
+def item(k: int) -> Item:
+    moment = START + k * STEP
+    return {
+        "request_id": {"S": f"r{k:06}"},
+        "visitor": {"S": f"v{k % 997}"},
+        "created": {"S": moment.astimezone(ZONES[k % 4]).isoformat(timespec="microseconds")},
+        "pathname": {"S": "/en/"},
+        "adblock": {"BOOL": k % 3 == 0},
+        "bucket": {"S": f"{moment:%Y-%m-%d}#{k % 5}"},
+        "ts": {"S": f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"},
+    }
+
+
+def truth(first: int, last: int) -> pa.Table:
+    """The events first..last (excluded), in the order of their times."""
+    rows = [
+        {
+            "request_id": f"r{k:06}",
+            "time": (START + k * STEP).replace(tzinfo=None),
+            "visitor": f"v{k % 997}",
+            "pathname": "/en/",
+            "adblock": k % 3 == 0,
+        }
+        for k in range(first, last)
+    ]
+    columns = {name: pa.array([row.get(name) for row in rows], SCHEMA.field(name).type) for name in SCHEMA.names}
+    return pa.table(columns, SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with dynalite() as found:
+        make_table(found, "visits")
+        put(found, "visits", [item(k) for k in range(COUNT)])
+        yield found
+
+
+def source(address: str, access: Access, **options: Any) -> DynamoSource:
+    given: dict[str, Any] = {"region": REGION, "endpoint_url": address, "index": INDEX, "shards": 5, "segments": 4}
+    return DynamoSource("visits", access=access, **{**given, **options})
+
+
+def read(found: DynamoSource, start: datetime, end: datetime) -> pa.Table:
+    return pa.Table.from_batches(found.events(start, end), SCHEMA).sort_by("time")
+
+
+def test_every_item_comes_once_out_of_four_segments(address: str) -> None:
+    pages: list[int] = []
+    found = source(address, Access.SCAN, progress=lambda items, _events: pages.append(items))
+    assert read(found, START, START + timedelta(days=30)).equals(truth(0, COUNT))
+    assert found.reading
+    assert (found.reading.items, found.reading.events, found.reading.repeated) == (COUNT, COUNT, 0)
+    assert len(pages) > 12
+
+
+def test_table_and_index_give_the_same_day(address: str) -> None:
+    start, end = START + 20_000 * STEP, START + 54_000 * STEP
+    expected = truth(20_000, 54_000)
+    scan, index = source(address, Access.SCAN), source(address, Access.INDEX)
+    assert read(scan, start, end).equals(expected)
+    assert read(index, start, end).equals(expected)
+    assert scan.reading
+    assert index.reading
+    # The table is looked at as a whole, the index but for what is of the window.
+    assert (scan.reading.items, index.reading.items) == (COUNT, 34_001)
+
+
+def test_an_index_that_is_not_there(address: str) -> None:
+    found = source(address, Access.INDEX, index="by-day")
+    with pytest.raises(DynamoError, match="index 'by-day' of table 'visits' does not exist; create it, or read"):
+        read(found, START, START + STEP)
+    assert "index 'by-time'" in source(address, Access.INDEX).check()
