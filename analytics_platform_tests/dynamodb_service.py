@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -146,14 +146,8 @@ def put(address: str, table: str, items: Sequence[Item]) -> None:
             pass
 
 
-_connections = threading.local()
-
-
 def requested(address: str, operation: str, content: Mapping[str, Any]) -> Any:
-    """A request that names credentials and is not signed: neither server looks."""
-    host = urlsplit(address).netloc
-    kept: dict[str, http.client.HTTPConnection] = _connections.__dict__
-    connection = kept.setdefault(host, http.client.HTTPConnection(host, timeout=60))
+    """The answer to a request that names credentials and is not signed: neither server looks."""
     head = {
         "X-Amz-Target": f"DynamoDB_20120810.{operation}",
         "Content-Type": "application/x-amz-json-1.0",
@@ -161,9 +155,10 @@ def requested(address: str, operation: str, content: Mapping[str, Any]) -> Any:
         "Authorization": f"AWS4-HMAC-SHA256 Credential=tests/20261120/{REGION}/dynamodb/aws4_request, "
         "SignedHeaders=host, Signature=0",
     }
-    connection.request("POST", "/", json.dumps(content), head)
-    answer = connection.getresponse()
-    body = answer.read()
+    with closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)) as connection:
+        connection.request("POST", "/", json.dumps(content), head)
+        answer = connection.getresponse()
+        body = answer.read()
     assert answer.status == 200, body
     return json.loads(body)
 

@@ -65,8 +65,10 @@ class Bars:
         self.step(what, 1, 1)
 
 
-def show_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None) -> None:
-    """Rows as an aligned table on a terminal, as tab-separated lines when piped."""
+def show_table(
+    rows: Sequence[Mapping[str, object]], *, title: str | None = None, digits: Mapping[str, int] | None = None
+) -> None:
+    """Rows as an aligned table on a terminal, as tab-separated lines when piped. `digits`: decimals by column."""
     if not rows:
         return
     names = list(rows[0])
@@ -81,7 +83,7 @@ def show_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None
         for name in block:
             table.add_column(name, justify="right" if _numeric(rows, name) else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(_cell(row[n]) for n in block))
+            table.add_row(*(_cell(row[n], (digits or {}).get(n, 4)) for n in block))
         # Wide enough for the block whatever the terminal says: a figure is never cut to its first digits.
         Console(highlight=False, width=max(width, _width(rows, block))).print(table)
         title = None
@@ -130,11 +132,11 @@ def _numeric(rows: Sequence[Mapping[str, object]], name: str) -> bool:
     return all(isinstance(row[name], int | float) or row[name] is None for row in rows)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, digits: int = 4) -> str:
     if value is None:
         return "n/a"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:,.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

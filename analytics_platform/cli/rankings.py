@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from analytics_platform.rankings.ranking import Ranking
 
 _SHOWN = 15
+_DIGITS = {"score": 2, "velocity_percent": 1, "completion_rate": 3}
 _SIGNS = {"up": "↑", "down": "↓", "stable": "→"}
 
 
@@ -52,7 +53,8 @@ def rankings(
         return
     for ranked_by in (by,) if by else ("country", "category"):
         rows = _rows(ranking, ranked_by)
-        show_table(rows[: limit or None], title=f"by {ranked_by}" if out.is_terminal or by is None else None)
+        title = f"by {ranked_by}" if out.is_terminal or by is None else None
+        show_table(rows[: limit or None], title=title, digits=_DIGITS)
         if limit and len(rows) > limit:
             err.print(f"{len(rows) - limit} more: --limit 0 shows all", markup=False)
     _say(context, ranking)
@@ -94,7 +96,7 @@ def _rows(ranking: "Ranking", by: str) -> list[dict[str, object]]:
         change = changes[one.name]
         rows.append(
             {
-                "rank": place,
+                "rank": str(place),
                 by: one.name,
                 "score": round(one.score, 2),
                 "velocity_percent": round(change.velocity_percent, 1),

@@ -251,7 +251,8 @@ def visits_of(settings: Settings) -> "DynamoSource | None":
     try:
         return DynamoSource(
             settings.dynamodb_table or "",
-            dynamodb_account(settings),
+            region=settings.dynamodb_region,
+            endpoint_url=settings.dynamodb_endpoint_url,
             access=Access(settings.dynamodb_access),
             time_attribute=settings.dynamodb_time_attribute,
             index=settings.dynamodb_index,
@@ -277,7 +278,9 @@ class WriteBack:
         """Put the reports of a window, and take away those visitor reports (ids). Raises DynamoError."""
         from analytics_platform.sources.dynamodb_reports import write_reports
 
-        write_reports(self.account, self.visitor_table, self.event_table, visitors, events, gone)
+        write_reports(
+            self.account, self.visitor_table, self.event_table, visitor_rows=visitors, event_rows=events, gone=gone
+        )
 
     def check(self) -> str:
         """Whether that can be done, in words. Raises DynamoError when it cannot."""
@@ -294,14 +297,9 @@ def write_back_of(settings: Settings) -> WriteBack | None:
     if visitors is None or events is None:
         lacking = "DYNAMODB_EVENT_REPORTS" if events is None else "DYNAMODB_VISITOR_REPORTS"
         raise SettingsError(f"{lacking} is not set: reports are written back to both tables, or to none.")
-    return WriteBack(dynamodb_account(settings), visitors, events)
-
-
-def dynamodb_account(settings: Settings) -> "Account":
-    """Where requests to DynamoDB go; credentials come from AWS's own places."""
     from analytics_platform.sources.dynamodb import Account
 
-    return Account(settings.dynamodb_region, settings.dynamodb_endpoint_url)
+    return WriteBack(Account(settings.dynamodb_region, settings.dynamodb_endpoint_url), visitors, events)
 
 
 def mail_server(settings: Settings, host: str, sender: str) -> "MailServer":

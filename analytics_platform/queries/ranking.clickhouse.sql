@@ -84,7 +84,7 @@ FROM (
   FROM (
     SELECT CAST(name AS String) AS name, {{ sums() }},
       uniqExactIf(video_id, slice = {{ recent }} AND video_id <> '') AS _videos,
-      sum(completion) AS _completion, count(completion) AS _completions
+      ifNull(sum(completion), 0) AS _completion, count(completion) AS _completions
     FROM (
         SELECT {{ label(by) }} AS name, video_id, {{ slice }} AS slice, {{ score() }} AS score,
           if(event_type = 'video_view' AND time >= $recent_start, {{ completion() }}, NULL) AS completion

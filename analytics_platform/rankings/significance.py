@@ -11,14 +11,15 @@ People come in bursts and days differ, so counts spread wider than that. By how 
 previous window: their variance is a multiple of their mean (bursts) plus one of its square (days that differ; it is
 what counts for large items). Both are estimated over all items of a kind, items whose slices are very unlike each other
 limited in their weight: a video that was new yesterday tells nothing about noise. An item's counts are divided by the
-ratio of its variance to its mean. How little of a few items is known about the spread is paid for by Student's t in
-place of the normal distribution.
+ratio of its variance to its mean, and by two standard errors of it more where it is known from few items like it. How
+little a few items tell about the spread at all is paid for by Student's t in place of the normal distribution.
 
 Since the data chooses the side of the test, probabilities are doubled. Among the items of a kind, Benjamini and
 Hochberg (1995) choose those of which at most a share is expected to be false.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,34 +27,50 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Shape = Literal["best", "flat", "steep"]
 
 # Ratios beyond this quantile of what chance gives weigh no more than it does.
 _LIMIT = 0.9
 _CAUTION = 2.0  # standard errors
 _ROUNDS = 60
 _SETTLED = 1e-4
+_ALIKE = 1e-9  # relative variance below which means tell nothing about a slope
 _SURE = 1e-300  # beyond it, the normal distribution has no quantile
 
 
 @dataclass(frozen=True)
-class Spread:
-    """By how much the variance of persons in a slice exceeds their mean: by `bursts` + `days` x mean, at least by 1.
-
-    `unsure`: variances of both and their covariance, from which follows how well the multiple of an item is known;
-    never better than by `free` degrees of freedom.
-    """
+class Line:
+    """Variance over mean of an item, by its mean: `bursts` + `days` x mean, with the variances and covariance of both."""
 
     bursts: float = 1.0
     days: float = 0.0
     unsure: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def at_most(self, mean: Floats, free: float) -> Floats:
+        """What is added for a place of the line that is known less well than by so many degrees of freedom."""
+        multiple = self.bursts + self.days * mean
+        bursts, days, both = self.unsure
+        variance = bursts + 2 * both * mean + days * mean**2 - 2 * multiple**2 / free
+        return multiple + _CAUTION * np.sqrt(np.maximum(variance, 0.0))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """By how much the variance of persons in a slice exceeds their mean, as estimated with `free` degrees of freedom.
+
+    `best` has bursts and days, `flat` bursts alone, `steep` days alone. Where items are few or alike, `best` cannot
+    tell one from the other, and far from their means it could be anything; the truth lies within the other two.
+    """
+
+    best: Line = Line()
+    flat: Line = Line()
+    steep: Line = Line()
     free: float = np.inf
 
     def over(self, mean: Floats) -> Floats:
-        """The multiple for items of these means; larger where it is known less well than by `free`."""
-        multiple = self.bursts + self.days * mean
-        bursts, days, both = self.unsure
-        variance = np.maximum(bursts + 2 * both * mean + days * mean**2 - 2 * multiple**2 / self.free, 0.0)
-        return multiple + _CAUTION * np.sqrt(variance)
+        """The multiple (at least 1) for items of these means, cautiously."""
+        best, flat, steep = (line.at_most(mean, self.free) for line in (self.best, self.flat, self.steep))
+        return np.minimum(best, np.maximum(flat, steep))
 
 
 def spread(audience: Floats, squares: Floats, slices: int) -> Spread:
@@ -71,48 +88,36 @@ def spread(audience: Floats, squares: Floats, slices: int) -> Spread:
     # What ratios that are limited so are on average, if only chance makes them.
     usual = float(special.chdtr(each + 2, limit * each)) + limit * (1 - _LIMIT)
 
-    # Weighted least squares of the ratios over the means, weighted anew by what they give.
-    bursts, days = 1.0, 0.1
-    for _ in range(_ROUNDS):
-        multiple = bursts + days * mean
-        weight = multiple**-2
-        limited = np.minimum(ratio, limit * multiple) / usual
-        before, (bursts, days) = (bursts, days), _line(mean, limited, weight)
-        if abs(bursts - before[0]) <= _SETTLED * bursts and abs(days - before[1]) <= _SETTLED * days:
-            break
-    weight = (bursts + days * mean) ** -2
-    unsure = _unsure(mean, weight * each / 2, fixed=bursts == 1.0, flat=days == 0.0)
-    return Spread(bursts, days, unsure, each * mean.size)
+    def fitted(shape: Shape) -> Line:
+        """By least squares, weighted and limited anew by what they give."""
+        line = Line(1.0, 0.0 if shape == "flat" else 0.1)
+        for _ in range(_ROUNDS):
+            multiple = line.bursts + line.days * mean
+            before, line = line, _line(mean, np.minimum(ratio, limit * multiple) / usual, multiple**-2, each, shape)
+            change = abs(line.bursts - before.bursts) + abs(line.days - before.days) * mean.mean()
+            if change <= _SETTLED * (line.bursts + line.days * mean.mean()):
+                break
+        return line
+
+    return Spread(fitted("best"), fitted("flat"), fitted("steep"), each * mean.size)
 
 
-def _line(x: Floats, y: Floats, weight: Floats) -> tuple[float, float]:
-    """The line through the points: its height at 0, at least 1, and its slope, at least 0."""
-    ones, xs, squares = _moments(x, weight)
+def _line(x: Floats, y: Floats, weight: Floats, each: float, shape: Shape) -> Line:
+    """The line through the points: its height at 0 is 1 at least, its slope 0."""
+    ones, xs, squares = float(weight.sum()), float((weight * x).sum()), float((weight * x * x).sum())
     ys, products = float((weight * y).sum()), float((weight * x * y).sum())
-    alike = ones * squares - xs * xs
-    slope = (ones * products - xs * ys) / alike if alike > 1e-9 * ones * squares else 0.0
-    height = (ys - slope * xs) / ones
-    if slope <= 0:
-        return max(ys / ones, 1.0), 0.0
-    if height < 1:
-        return 1.0, max((products - xs) / squares, 0.0)
-    return height, slope
-
-
-def _moments(x: Floats, weight: Floats) -> tuple[float, float, float]:
-    # Not as products of vectors, for which a library of linear algebra would start threads.
-    return float(weight.sum()), float((weight * x).sum()), float((weight * x * x).sum())
-
-
-def _unsure(x: Floats, weight: Floats, *, fixed: bool, flat: bool) -> tuple[float, float, float]:
-    """Variances of a line's height (unless it is `fixed`) and slope (unless it is `flat`), and their covariance."""
-    ones, xs, squares = _moments(x, weight)
-    if flat:
-        return 1 / ones, 0.0, 0.0
-    if fixed:
-        return 0.0, 1 / squares, 0.0
-    alike = ones * squares - xs * xs
-    return squares / alike, ones / alike, -xs / alike
+    flat = Line(max(ys / ones, 1.0), 0.0, (2 / each / ones, 0.0, 0.0))
+    steep = Line(1.0, max((products - xs) / squares, 0.0), (0.0, 2 / each / squares, 0.0))
+    unlike = ones * squares - xs * xs
+    if shape == "flat" or (shape == "best" and unlike <= _ALIKE * ones * squares):
+        return flat
+    slope = (ones * products - xs * ys) / unlike if shape == "best" else 0.0
+    if shape == "steep" or (ys - slope * xs) / ones < 1:
+        return steep
+    # A slope of 0 is as uncertain as any.
+    unsure = (squares / unlike, ones / unlike, -xs / unlike)
+    bursts, days = ((ys - slope * xs) / ones, slope) if slope > 0 else (flat.bursts, 0.0)
+    return Line(bursts, days, tuple(2 / each * one for one in unsure))
 
 
 def p_values(recent: Floats, before: Floats, rises: Bools, slices: int, spread: Spread) -> Floats:

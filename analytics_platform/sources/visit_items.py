@@ -126,6 +126,15 @@ def visit_events(document: Mapping[str, object], where: str, ignore: Callable[[s
                 yield VisitEvent(property_id, visitor, number, _merged(event, given))
 
 
+def count_events(document: Mapping[str, object]) -> int:
+    """How many events a document has, as far as it has the right form."""
+    below = document.get("properties")
+    sites = [site for site in below.values() if isinstance(site, dict)] if isinstance(below, dict) else []
+    found = [site["visitors"] for site in sites if isinstance(site.get("visitors"), dict)]
+    lists = [visitor.get("events") for visitors in found for visitor in visitors.values() if isinstance(visitor, dict)]
+    return sum(len(events) for events in lists if isinstance(events, list))
+
+
 def _merged(event: object, given: dict[str, object]) -> object:
     if not isinstance(event, dict):
         return event

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -27,6 +28,7 @@ from analytics_platform.sources.visit_items import (
     VisitEvent,
     alone,
     as_object,
+    count_events,
     flat_items,
     item_texts,
     json_text,
@@ -130,14 +132,15 @@ class VisitReader:
         try:
             for path, size in self._sizes.items():
                 document = _document(path, size)
-                events = list(visit_events(document, str(path), partial(self._ignore, path)))
-                for start in range(0, len(events), PIECE_EVENTS):
-                    batch = self._batch(path, document, events[start : start + PIECE_EVENTS], rejects)
+                events = visit_events(document, str(path), partial(self._ignore, path))
+                count, taken = count_events(document), 0
+                while piece := list(islice(events, PIECE_EVENTS)):
+                    batch = self._batch(path, document, piece, rejects)
+                    taken += len(piece)
                     self._count(batch)
                     if batch.num_rows:
                         yield batch
-                    done = size * min(start + PIECE_EVENTS, len(events)) // len(events)
-                    self._progress(before + done, total, self.summary.rows)
+                    self._progress(before + size * taken // count, total, self.summary.rows)
                 before += size
             self._progress(total, total, self.summary.rows)
             if rejects:

@@ -5,9 +5,9 @@ Belongs here: delimiters, cells, what makes a text safe to open. Does not: which
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from analytics_platform.language import Language
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # What makes a spreadsheet take a text for a formula, and their full-width twins.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_FLAGS = {True: "true", False: "false", None: None}
 _ROWS = 10_000  # held as Python values at a time
 
 
@@ -44,20 +43,18 @@ def _rows(table: "pa.Table", zone: ZoneInfo) -> Iterator[tuple[object, ...]]:
         yield from zip(*(_cells(column, zone) for column in batch.columns), strict=True)
 
 
-def _cells(column: "pa.Array", zone: ZoneInfo) -> Sequence[object]:
-    import pyarrow as pa
-
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_timestamp(column.type):
-        # Most columns of times have one value in all rows.
-        known = {value: _time(value, zone) for value in set(values)}
-        return [known[value] for value in values]
-    if pa.types.is_boolean(column.type):
-        return [_FLAGS[value] for value in values]
-    if pa.types.is_string(column.type):
-        return [f"'{value}" if value and value.startswith(_FORMULA) else value for value in values]
-    return values
+def _cells(column: "pa.Array", zone: ZoneInfo) -> list[object]:
+    # Each value is written once: window, moment of making, agents and paths are the same in most rows.
+    encoded = column.dictionary_encode()
+    written = [_cell(value, zone) for value in encoded.dictionary.to_pylist()]
+    return [None if at is None else written[at] for at in encoded.indices.to_pylist()]
 
 
-def _time(value: datetime | None, zone: ZoneInfo) -> str | None:
-    return value.replace(tzinfo=UTC).astimezone(zone).isoformat(timespec="microseconds") if value else None
+def _cell(value: object, zone: ZoneInfo) -> object:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC).astimezone(zone).isoformat(timespec="microseconds")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value

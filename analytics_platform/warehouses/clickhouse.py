@@ -43,6 +43,7 @@ class ClickHouseWarehouse(Ledgered):
     """Results in `layout.database` of `server`; events where `sources` (by our name) says.
 
     `basis` names the settings that results depend on (time zone, labels): days computed under another are not current.
+    For `patience_seconds` a process waits for another one that stores a part of the same day.
     """
 
     server: Server
@@ -50,6 +51,7 @@ class ClickHouseWarehouse(Ledgered):
     sources: Mapping[str, EventSource]
     basis: str = ""
     result_tables: tuple[ResultTable, ...] = STANDARD_TABLES
+    patience_seconds: float = 10.0
     _places: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _empty: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     _keys: dict[str, str] = field(default_factory=dict, init=False, repr=False)

@@ -9,7 +9,8 @@ turn. So an entry that names settings is always that of the rows which are there
 Who replaces a part of a day takes the other rows along, and must not bring back what somebody else has replaced since
 they were read. So who begins a turn first drops the tables in which others collect such a day, and waits until a move
 that has begun is over (SYNC): of what they have read until then, nothing is moved in any more. Who finds the table gone
-takes another turn and reads again.
+takes another turn and reads again. That is what makes it right; what makes it quick is that whoever finds such a table
+waits a while before a turn of its own, unless it is so old that its process is gone.
 """
 
 import random
@@ -58,6 +59,11 @@ class Desk(Protocol):
         """The settings that the rows were computed under."""
         ...
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long another process may take for a part of a day."""
+        ...
+
     def staged_for(self, name: str, what: str = "") -> AbstractContextManager[str]:
         """A table beside the one of that name, gone at the end."""
         ...
@@ -92,6 +98,7 @@ def exchange_part(desk: Desk, table: ResultTable, day: date, part: Part, *, rows
     Raises WarehouseBusyError when others replace the day again and again.
     """
     for own in _turns(table, day):
+        _let_others_end(desk, table.name, day)
         with desk.staged_for(table.name, _part_of(day)) as staged:
             _begin(desk, table.name, day, own)
             _drop_collected(desk, table.name, day, but=unquoted(staged))
@@ -144,14 +151,20 @@ def _part_of(day: date) -> str:
     return f"part of {day}"
 
 
-def _collected(desk: Desk, name: str, day: date) -> list[str]:
-    """The tables in which somebody collects a part of the day and what stays of it."""
+def _collected(desk: Desk, name: str, day: date) -> dict[str, int]:
+    """The tables in which somebody collects a part of the day and what stays of it, and their age in seconds."""
     rows = desk.server.rows(
-        "SELECT name FROM system.tables WHERE database = {database:String} AND startsWith(comment, {comment:String})",
+        "SELECT name, dateDiff('second', metadata_modification_time, now()) AS age FROM system.tables "
+        "WHERE database = {database:String} AND startsWith(comment, {comment:String})",
         {"database": desk.layout.database, "comment": being_computed(name, _part_of(day))},
         name=f"collected_{name}",
     )
-    return [str(row["name"]) for row in rows]
+    return {str(row["name"]): age for row in rows if isinstance(age := row["age"], int)}
+
+
+def _let_others_end(desk: Desk, name: str, day: date) -> None:
+    while any(age < desk.patience_seconds for age in _collected(desk, name, day).values()):
+        time.sleep(random.uniform(0.02, 0.1))
 
 
 def _drop_collected(desk: Desk, name: str, day: date, but: str = "") -> None:

@@ -6,6 +6,7 @@ Belongs here: events and stored rows to ask about, and the questions. Does not: 
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,12 +29,18 @@ from analytics_platform.metrics.tables import (
 )
 from analytics_platform.metrics.windows import Gap, Window, day_start, day_window
 from analytics_platform.queries import Query, compose
+from analytics_platform.rankings import plan as ranking
+from analytics_platform.rankings.counting import ranking_query
 from analytics_platform.simulate.scenario import Scenario
+from analytics_platform.visitors.reporting import event_query, visitor_query
+from analytics_platform.visitors.window import VisitWindow, between
 from analytics_platform.warehouses.copying import event_fingerprint, result_fingerprint
 from analytics_platform_tests.metrics.product import Events, dates, feed, message, simulated
 from analytics_platform_tests.queries.duck import DuckDB
+from analytics_platform_tests.rankings import crooked
+from analytics_platform_tests.visitors import sample as visits
 
-ZONE = ZoneInfo("Europe/Berlin")
+ZONE, UTC = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 DAY = date(2026, 3, 29)  # 23 hours
 FIRST = DAY - timedelta(days=3)
 DAYS = dates(FIRST, 5)
@@ -192,6 +199,23 @@ def _arrivals() -> list[Query]:
     return [series.arrivals(w, tables) for w in windows for tables in (names, names[:1])]
 
 
+def _ranking() -> list[Query]:
+    plans = [ranking.Plan(min_audience=n, mode=mode) for n in (2, 20) for mode in ranking.Mode]
+    plans.append(ranking.Plan(min_audience=2, recent=timedelta(hours=2), previous=timedelta(hours=60)))
+    return [ranking_query(plan, day_start(day, UTC)) for plan in plans for day in (DAY, EMPTY)]
+
+
+# All of visits.random_events, parts of them whose ends are its moments, and nothing.
+_VISITS = (
+    *(("2019-06-22", "2019-06-23"), ("2019-06-22T00:30", "2019-06-22T05:00"), ("2019-06-23", "2019-06-24")),
+    ("2019-06-22T00:30:00.000001", "2019-06-22T05:00:00.000001"),
+)
+
+
+def _visits(ask: Callable[[VisitWindow], Query]) -> list[Query]:
+    return [ask(between(start, end, UTC)) for start, end in _VISITS]
+
+
 CASES: Mapping[str, Questions] = {
     "app_audience": lambda: [app_queries.audience(day + timedelta(days=k)) for day in DAYS for k in (0, 1, 7, 13, 29)],
     "app_daily": lambda: [app_queries.app_daily(day) for day in (*DAYS, EMPTY)],
@@ -211,6 +235,7 @@ CASES: Mapping[str, Questions] = {
     "computed_days": lambda: _ledger("computed_days"),
     "current_days": _current,
     "daily_slices": _daily_slices,
+    "event_reports": lambda: _visits(event_query),
     "event_span": lambda: [compose("event_span", table=t.name) for t in EVENT_TABLES],
     "event_totals": lambda: [
         facts.event_totals(day, ZONE, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)
@@ -226,6 +251,7 @@ CASES: Mapping[str, Questions] = {
     "last_event": _last_event,
     "last_changes": lambda: [compose("last_changes")],
     "leaves": _leaves,
+    "ranking": _ranking,
     "series_day": _series,
     "series_extent": lambda: [series.extent(a, b) for a, b in _spans()],
     "series_rows": lambda: [
@@ -234,10 +260,11 @@ CASES: Mapping[str, Questions] = {
     "slices": _slices,
     "stored_totals": lambda: [facts.stored_totals(day, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "user_day": _user_day,
+    "visitor_reports": lambda: _visits(visitor_query),
 }
 
 # Queries whose rows come in an order that readers rely on.
-ORDERED = frozenset({"app_table", "audience", "feed_frame", "slices"})
+ORDERED = frozenset({"app_table", "audience", "event_reports", "feed_frame", "slices", "visitor_reports"})
 
 
 def events() -> Events:
@@ -269,6 +296,8 @@ def events() -> Events:
             message(907, 904, noon - week, age=50),
         )
     )
+    found.pages.extend(visits.random_events(Random(1), 600))
+    found.videos.extend(crooked.as_loaded(crooked.events(1, day_start(DAY, UTC))))
     return found
 
 

@@ -1,7 +1,6 @@
 """What rankings are counted from: the statement against plain Python, on DuckDB and on ClickHouse."""
 
 import importlib.util
-import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -13,11 +12,12 @@ from analytics_platform.rankings.counting import MOST_SLICES, ranking_query
 from analytics_platform.rankings.plan import Mode, Plan
 from analytics_platform_tests.queries.clickhouse import ClickHouse
 from analytics_platform_tests.queries.duck import DuckDB
+from analytics_platform_tests.rankings.crooked import HOUR, MOMENT, event, events
 from analytics_platform_tests.rankings.oracle import Event, Key, counted
 from analytics_platform_tests.services import absent
 
 AS_OF = datetime.fromisoformat("2026-03-29 02:00")
-MOMENT, HOUR, DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
+DAY = timedelta(days=1)
 # A borderline of each kind is a few events away from 3 persons.
 PLANS = (
     Plan(min_audience=3),
@@ -67,38 +67,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield Engine(clickhouse)
 
 
-def event(time: datetime, kind: str = "video_view", **more: object) -> dict[str, Any]:
-    """One event; who and where are a user of Mali unless told otherwise."""
-    return {"event_type": kind, "time": time, "country": "Mali", "category": "art", "user_id": "u1"} | more
-
-
-def events(seed: int, number: int = 700) -> list[dict[str, Any]]:
-    """Of all kinds: a third of them on a border or a moment beside one."""
-    chance = random.Random(seed)
-    borders = [AS_OF - k * HOUR for k in (0, 1, 2, 24, 26, 48, 62, 72)]
-    ids = ("1", "2", "3", "4", "5", "6", "", None)
-    made = []
-    for _ in range(number):
-        time = AS_OF - chance.random() * 80 * HOUR + HOUR
-        if chance.random() < 0.3:
-            time = chance.choice(borders) + chance.choice((-1, 0, 1)) * MOMENT
-        made.append(
-            event(
-                time,
-                chance.choice(("video_view", "video_view", "video_share", "video_skip", "video_favorite", "odd type")),
-                video_id=chance.choice((None, "", *(f"v{int(chance.paretovariate(0.7)) % 50}" for _ in range(6)))),
-                country=chance.choice((None, "", "unknown", "Unknown", "Mali", "Sénégal", "O'Brien; $x {a:String}")),
-                category=chance.choice((None, "", "art", "日本", *(f"c{n}" for n in range(28)))),
-                user_id=chance.choice(ids),
-                session_id=chance.choice(ids),
-                completion_rate=chance.choice((None, None, 0.0, 1.0, 0.5, 1 / 3, -0.1, 1.0000001, float("nan"))),
-                watch_duration=chance.choice((None, 0.0, -1.0, 10.0, 33.3, float("inf"))),
-                video_duration=chance.choice((None, 0.0, 30.0, -5.0, 7.7, float("nan"))),
-            )
-        )
-    return made
-
-
 def same(found: Mapping[Key, object], expected: Mapping[Key, object]) -> None:
     """Told by the first few rows that are not."""
     assert set(found) == set(expected)
@@ -108,7 +76,7 @@ def same(found: Mapping[Key, object], expected: Mapping[Key, object]) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_figure_is_that_of_plain_python(engine: Engine, seed: int) -> None:
-    made = events(seed)
+    made = events(seed, AS_OF)
     engine.put(made)
     for plan in PLANS:
         expected = counted(made, plan, AS_OF)
@@ -168,7 +136,7 @@ def test_a_video_in_several_categories_and_countries_has_each_person_once(engine
 
 
 def test_every_column_but_the_names_is_a_whole_number_of_64_bits(engine: Engine) -> None:
-    engine.put(events(9))
+    engine.put(events(9, AS_OF))
     query = ranking_query(Plan(min_audience=2), AS_OF)
     if isinstance(engine.own, ClickHouse):
         kinds = [str(field.type) for field in engine.own.warehouse.table(query).schema]

@@ -157,7 +157,7 @@ def test_outdated_days_are_left_out_and_named(source: DuckDBWarehouse, target: D
     outdated = [day for day in COMPUTED if day >= cases.DAYS[3]]
     # Quarter hours come from the events of their day alone.
     # Rankings and reports of visitors come from other events.
-    others = dict.fromkeys((table.name for table in OTHERS), list[date]())
+    others: dict[str, list[date]] = {table.name: [] for table in OTHERS}
     by_table = {**dict.fromkeys(RESULTS, outdated), SERIES.name: [cases.DAYS[3]], **others}
 
     done = copied(source, target)

@@ -114,6 +114,7 @@ def test_who_falls_behind_brings_nothing_back(
     # The first waits in front of a statement, with what it has read, until the second has done all of its own.
     store(server, 9, 3, "old")
     second = open_at(clickhouse.url("tests"))
+    second.patience_seconds = 0.0
     second.prepare()
     clickhouse.clear()
     patterns = {"keep": "INSERT INTO .*staged_.*SELECT", "count": "SELECT count.. AS rows FROM .*staged_"}
@@ -139,9 +140,9 @@ def test_who_falls_behind_brings_nothing_back(
 def test_killed_at_any_statement_a_part_is_old_or_new(clickhouse: ClickHouse, server: ClickHouseWarehouse) -> None:
     seen: list[tuple[object, bool]] = []
     with workers(clickhouse.url("tests")) as [worker]:
+        store(server, 10, 2, "other")
         for number in range(40):
             store(server, 9, 3, "old")
-            store(server, 10, 2, "other")
             told = worker.do("part", first=9, turns=1, kill_at=number)
             found = stored(server)
             assert found[9] in ((3, "old"), (1, "0")), number
@@ -159,7 +160,10 @@ def test_killed_at_any_statement_a_part_is_old_or_new(clickhouse: ClickHouse, se
     assert {current for _, current in seen} == {True, False}
 
 
-def test_what_a_killed_process_left_keeps_nobody_waiting(clickhouse: ClickHouse, server: ClickHouseWarehouse) -> None:
+def test_what_a_killed_process_left_keeps_nobody_waiting_for_long(
+    clickhouse: ClickHouse, server: ClickHouseWarehouse
+) -> None:
+    server.patience_seconds = 0.5
     with workers(clickhouse.url("tests")) as [worker]:
         assert worker.do("part", first=9, turns=1, kill_at=6)["signal"] == KILLED
     assert [name[:20] for name in leftovers(server)] == ["staged_event_reports"]

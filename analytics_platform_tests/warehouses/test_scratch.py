@@ -122,10 +122,9 @@ def test_what_the_engine_cannot_do_is_said_in_one_sentence(tmp_path: Path) -> No
         Scratch.of(PAGE_EVENTS, [], "a lot", tmp_path),
     ):
         raise AssertionError("it never opens")
-    wide = [batch(2000, width=20_000)]
     with (
         pytest.raises(WarehouseError, match=r"page_events cannot be held in memory: Out of Memory Error: [^\n]*$"),
-        Scratch.of(PAGE_EVENTS, wide, "5MB", tmp_path),
+        Scratch.of(PAGE_EVENTS, [batch(1, width=10_000_000)], "2MB", tmp_path),
     ):
         raise AssertionError("it never opens")
     other = pa.RecordBatch.from_pydict({"request_id": ["1"]})

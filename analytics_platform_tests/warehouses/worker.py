@@ -43,7 +43,7 @@ def write_events(folder: Path, turns: int, first: int) -> int:
 
 
 def write_parts(folder: Path, turns: int, first: int) -> int:
-    """Replace, turn by turn, the window of the day that begins at each hour from `first` on; see `parts.store_hours`."""
+    """Replace the window of the day that begins at the hour `first`; see `parts.store_hours`."""
     return store_hours(open_in(folder), turns, first)
 
 
