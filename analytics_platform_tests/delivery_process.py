@@ -35,7 +35,7 @@ from analytics_platform.settings import Home, Settings
 from analytics_platform.state.owners import Owner
 from analytics_platform_tests.scripted import PERIOD, TOPIC, FakeTime, new_database
 from analytics_platform_tests.state.worker import say
-from analytics_platform_tests.telegram_server import TOKEN
+from analytics_platform_tests.telegram_wire import TOKEN
 
 # Long enough for a busy machine to answer in, short enough to wait for a server that stays silent on purpose.
 IMPATIENT = Patience(read=1.5, shared_upload=0.3)

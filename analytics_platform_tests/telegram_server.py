@@ -31,9 +31,7 @@ from analytics_platform_tests.telegram_faults import RefusalError, refusal
 from analytics_platform_tests.telegram_kept import Chats, Kept
 from analytics_platform_tests.telegram_limits import Limits
 from analytics_platform_tests.telegram_media import Files, Media, limit, read_text
-from analytics_platform_tests.telegram_wire import read_form
-
-TOKEN = "1234567890:AAF-stand_in_for_tests_0123456789abcde"
+from analytics_platform_tests.telegram_wire import TOKEN, read_form
 
 # The last line accepts before it goes wrong.
 FaultKind = Literal[

@@ -1,4 +1,4 @@
-"""What comes over the wire to a Bot API server: forms with files, and Telegram's HTML.
+"""What comes over the wire to a Bot API server: its bot's token, forms with files, and Telegram's HTML.
 
 Belongs here: reading, apart from the product's own handling of markup, with complaints in Telegram's words.
 Does not: limits of length and number (`telegram_server.py`).
@@ -8,6 +8,8 @@ import re
 from typing import Any
 from urllib.parse import parse_qs
 
+# Here, because whoever only sends need not wait seconds until the server's models are imported.
+TOKEN = "1234567890:AAF-stand_in_for_tests_0123456789abcde"
 _TAGS = {"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "span"}
 _TAGS |= {"tg-spoiler", "tg-emoji", "a", "code", "pre", "blockquote"}
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}

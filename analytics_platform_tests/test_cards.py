@@ -18,7 +18,8 @@ from analytics_platform.messages import Card, Document, Picture, Text, original,
 from analytics_platform.state.parts import State
 from analytics_platform_tests.mail_server import MailStandIn, mail_server
 from analytics_platform_tests.scripted import ME, Desk, FakeTime
-from analytics_platform_tests.telegram_server import TOKEN, Fault, TelegramServer, telegram_server
+from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
+from analytics_platform_tests.telegram_wire import TOKEN
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ANN, BOB = Recipient("telegram", "-1001"), Recipient("telegram", "42")

@@ -38,6 +38,15 @@ FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_grou
 MESSAGES = """user_id,reciever_id,time,gender,age,country,city,os,source,exp_group
 1,2,{day} 12:00:00,1,25,Russia,Moscow,iOS,ads,0
 """
+VIDEOS = """event_id,event_type,timestamp,pays,id_categorie,video_id,user_id,completion_rate
+1,video_view,{day} 10:00:00,Mali,school,7,ann,0.5
+2,video_share,{day} 11:00:00,Mali,school,7,bob,
+3,video_view,{before} 11:00:00,Togo,health,8,bob,0.9
+"""
+VISITS = """{{"id": "1", "name": "site", "properties": {{"p": {{"domain": "example.org", "metadata": {{}}, "provider": "fb",
+"type": "website", "visitors": {{"v1": {{"events": [{{"created": "{day}T19:00:00.5+09:00", "pathname": "/en/",
+"request_id": "r1", "type": "page", "adblock": false}}]}}}}}}}}}}
+"""
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -76,6 +85,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "exports/feed.csv": feed,
         "exports/messages.csv": messages,
         "exports/late/feed.csv": feed,
+        "user_events.csv": VIDEOS.format(day=yesterday, before=yesterday - timedelta(days=1)),
+        "visits.json": VISITS.format(day=yesterday),
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, "utf-8")
@@ -84,7 +95,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "weeks.csv").write_text(weeks, "utf-8")
     home = ["--home", str(folder / "home")]
     for words in (
-        ["load", "--feed", str(folder / "weeks.csv")],
+        ["load", "--feed", str(folder / "weeks.csv"), "--videos", str(folder / "user_events.csv")],
         ["materialize", "--from", str(yesterday - timedelta(days=21)), "--to", str(yesterday)],
     ):
         result = CliRunner().invoke(app, [*words, *home])

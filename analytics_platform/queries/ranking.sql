@@ -61,24 +61,24 @@ combination AS MATERIALIZED (
   GROUP BY country, category, event_type
 ),
 place AS MATERIALIZED (
-  SELECT country, category,
-    CAST(dense_rank() OVER (ORDER BY country) AS INTEGER) AS country_number,
-    CAST(dense_rank() OVER (ORDER BY category) AS INTEGER) AS category_number
-  FROM (SELECT DISTINCT country, category FROM combination) AS one
+  SELECT country, category, country_number, category_number, (category_number - 1) // {{ per_word }} AS word,
+    (category_number - 1) % {{ per_word }} * {{ slices + 1 }} AS shift
+  FROM (
+    SELECT country, category, CAST(dense_rank() OVER (ORDER BY country) AS INTEGER) AS country_number,
+      CAST(dense_rank() OVER (ORDER BY category) AS INTEGER) AS category_number
+    FROM (SELECT DISTINCT country, category FROM combination) AS one
+  ) AS numbered
 ),
 category_place AS MATERIALIZED (
-  SELECT DISTINCT category, category_number, (category_number - 1) // {{ per_word }} AS word,
-    (category_number - 1) % {{ per_word }} * {{ slices + 1 }} AS shift
-  FROM place
+  SELECT DISTINCT category, category_number, word, shift FROM place
 ),
 {# Of each person the slices of many categories in one number: a row a person and country, not one a category too. #}
 seen AS MATERIALIZED (
-  SELECT place.country_number AS country_number, event.person AS person, category_place.word AS word,
-    bit_or(CAST(1 AS BIGINT) << (category_place.shift + event.slice)) AS bits
+  SELECT place.country_number AS country_number, event.person AS person, place.word AS word,
+    bit_or(CAST(1 AS BIGINT) << (place.shift + event.slice)) AS bits
   FROM event
   JOIN place ON place.country = event.country AND place.category = event.category
-  JOIN category_place ON category_place.category_number = place.category_number
-  GROUP BY place.country_number, event.person, category_place.word
+  GROUP BY place.country_number, event.person, place.word
 ),
 in_group AS MATERIALIZED (
   SELECT country_number, NULL AS category_number, {{ persons('slices') }}

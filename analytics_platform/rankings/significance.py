@@ -32,22 +32,21 @@ Shape = Literal["best", "flat", "steep"]
 # Ratios beyond this quantile of what chance gives weigh no more than it does.
 _LIMIT = 0.9
 _CAUTION = 2.0  # standard errors
-_ROUNDS = 60
-_SETTLED = 1e-4
+_ROUNDS, _SETTLED = 60, 1e-4
 _ALIKE = 1e-9  # relative variance below which means tell nothing about a slope
 _SURE = 1e-300  # beyond it, the normal distribution has no quantile
 
 
 @dataclass(frozen=True)
 class Line:
-    """Variance over mean of an item, by its mean: `bursts` + `days` x mean, with the variances and covariance of both."""
+    """An item's variance over its mean: `bursts` + `days` x mean. `unsure`: variances of both, and their covariance."""
 
     bursts: float = 1.0
     days: float = 0.0
     unsure: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def at_most(self, mean: Floats, free: float) -> Floats:
-        """What is added for a place of the line that is known less well than by so many degrees of freedom."""
+        """The multiple at these means, with standard errors more where it is known less well than by `free`."""
         multiple = self.bursts + self.days * mean
         bursts, days, both = self.unsure
         variance = bursts + 2 * both * mean + days * mean**2 - 2 * multiple**2 / free
@@ -103,7 +102,7 @@ def spread(audience: Floats, squares: Floats, slices: int) -> Spread:
 
 
 def _line(x: Floats, y: Floats, weight: Floats, each: float, shape: Shape) -> Line:
-    """The line through the points: its height at 0 is 1 at least, its slope 0."""
+    """The line of that shape through the points, nowhere below 1 and never falling. `each`: a point's freedom."""
     ones, xs, squares = float(weight.sum()), float((weight * x).sum()), float((weight * x * x).sum())
     ys, products = float((weight * y).sum()), float((weight * x * y).sum())
     flat = Line(max(ys / ones, 1.0), 0.0, (2 / each / ones, 0.0, 0.0))
@@ -115,9 +114,9 @@ def _line(x: Floats, y: Floats, weight: Floats, each: float, shape: Shape) -> Li
     if shape == "steep" or (ys - slope * xs) / ones < 1:
         return steep
     # A slope of 0 is as uncertain as any.
-    unsure = (squares / unlike, ones / unlike, -xs / unlike)
+    per = 2 / each / unlike
     bursts, days = ((ys - slope * xs) / ones, slope) if slope > 0 else (flat.bursts, 0.0)
-    return Line(bursts, days, tuple(2 / each * one for one in unsure))
+    return Line(bursts, days, (per * squares, per * ones, -per * xs))
 
 
 def p_values(recent: Floats, before: Floats, rises: Bools, slices: int, spread: Spread) -> Floats:

@@ -7,6 +7,7 @@ Credentials come from AWS's own chain (environment, profile, role of the machine
 half a second to import, so it is imported with the first request.
 """
 
+import json
 import random
 import threading
 import time
@@ -150,9 +151,27 @@ def _connect(account: Account, service: Service, connections: int) -> Any:
         max_pool_connections=connections,
     )
     # A session of its own: the one that boto3 shares is not for several threads.
-    return Session().client(
+    made = Session().client(
         service, region_name=account.region or None, endpoint_url=account.endpoint_url, config=settings
     )
+    for operation in ("Scan", "Query") if service == "dynamodb" else ():
+        made.meta.events.register(f"before-parse.dynamodb.{operation}", _items_as_sent)
+    return made
+
+
+def _items_as_sent(response_dict: Answer, customized_response_dict: Answer, **_others: object) -> None:
+    """Takes the items out of an answer before botocore walks through every value of them, which is 5/6 of all work.
+
+    They are the same but for binary values, which stay Base64. Should botocore no longer ask here, it parses them.
+    """
+    if response_dict["status_code"] != 200:
+        return
+    try:
+        answer = json.loads(response_dict["body"])
+        customized_response_dict["Items"] = answer.pop("Items")
+    except (ValueError, KeyError):
+        return  # botocore says what is wrong with it
+    response_dict["body"] = json.dumps(answer).encode()
 
 
 @contextmanager

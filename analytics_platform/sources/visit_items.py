@@ -15,6 +15,9 @@ from analytics_platform.sources.problems import EventFileError
 
 FORM: Final = '{"id": ..., "name": ..., "properties": {ID: {"domain": ..., "visitors": {ID: {"events": [...]}}}}}'
 _OTHER, _METADATA = "other", "metadata"
+# By what names each column is found, in the order of the table; the last one takes what is left.
+_COLUMNS: Final = tuple(spellings(column) for column in PAGE_EVENTS.columns if column.name != _OTHER)
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _ACCOUNT = ("id", "name", "properties")
 _PROPERTY = ("domain", "provider", "type", "metadata", "visitors")
 _VISITOR = ("events", "sender_id")
@@ -64,7 +67,7 @@ def flat_items(document: Mapping[str, object]) -> Iterator[dict[str, object]]:
 
 def json_text(value: object) -> str:
     """JSON with its names sorted, so that the same fields are the same text wherever they come from."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return _JSON.encode(value)
 
 
 def item_texts(item: Mapping[str, object]) -> Texts:
@@ -73,11 +76,14 @@ def item_texts(item: Mapping[str, object]) -> Texts:
     """
     left = dict(item)
     texts: list[str | None] = []
-    for column in PAGE_EVENTS.columns:
-        if column.name == _OTHER:
-            continue  # the last one
-        name = next((name for name in spellings(column) if name in left), None)
-        texts.append(None if name is None else _text(name, left.pop(name)))
+    for names in _COLUMNS:
+        for name in names:
+            if name in left:
+                value = left.pop(name)
+                texts.append(value if isinstance(value, str) and value.isascii() else _text(name, value))
+                break
+        else:
+            texts.append(None)
     try:
         other = json_text(left) if left else None
         if other and not other.isascii():

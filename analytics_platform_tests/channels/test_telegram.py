@@ -26,7 +26,8 @@ from analytics_platform_tests.channels.telegram_sending import (
     send,
     send_all,
 )
-from analytics_platform_tests.telegram_server import TOKEN, Fault, FaultKind, TelegramServer
+from analytics_platform_tests.telegram_server import Fault, FaultKind, TelegramServer
+from analytics_platform_tests.telegram_wire import TOKEN
 
 METHODS = ["sendMessage", "sendMediaGroup", "sendDocument"]
 

@@ -13,7 +13,8 @@ from analytics_platform.channels.telegram_pacing import MemorySlots, Patience
 from analytics_platform.channels.telegram_parts import ChatId, parse_chat_id
 from analytics_platform.messages import Text
 from analytics_platform_tests.channels.telegram_sending import FakeTime, send
-from analytics_platform_tests.telegram_server import TOKEN, Fault, FaultKind, TelegramServer
+from analytics_platform_tests.telegram_server import Fault, FaultKind, TelegramServer
+from analytics_platform_tests.telegram_wire import TOKEN
 
 
 def channel(server: TelegramServer) -> TelegramChannel:

@@ -11,7 +11,8 @@ from analytics_platform.channels.telegram import TelegramChannel
 from analytics_platform.channels.telegram_pacing import MemorySlots
 from analytics_platform.channels.telegram_updates import Arrival
 from analytics_platform_tests.channels.telegram_sending import FakeTime, channel
-from analytics_platform_tests.telegram_server import TOKEN, Fault, TelegramServer
+from analytics_platform_tests.telegram_server import Fault, TelegramServer
+from analytics_platform_tests.telegram_wire import TOKEN
 
 
 def test_whoever_presses_start_is_known_and_told_once(server: TelegramServer) -> None:

@@ -27,7 +27,8 @@ from analytics_platform.state.runs import Status
 from analytics_platform_tests.defs.conftest import LAST
 from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench
 from analytics_platform_tests.recording import no_sleep
-from analytics_platform_tests.telegram_server import TOKEN, Fault, TelegramServer, telegram_server
+from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
+from analytics_platform_tests.telegram_wire import TOKEN
 
 __all__ = ["bench"]  # a fixture
 

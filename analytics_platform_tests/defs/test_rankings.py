@@ -89,10 +89,12 @@ def place(tmp_path: Path) -> Ranked:
 def reason(result: dg.ExecuteInProcessResult) -> str:
     """Why a run failed."""
     [failed] = [e for e in result.all_events if e.is_step_failure]
-    data = failed.step_failure_data.user_failure_data
-    assert data is not None
-    assert data.description is not None
-    return data.description
+    data = failed.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    assert data.error is not None
+    assert data.error.cause is not None
+    return data.error.cause.message
 
 
 def test_a_day_is_ranked_as_of_its_time_or_another_moment_of_it() -> None:

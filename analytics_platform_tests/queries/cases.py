@@ -23,6 +23,7 @@ from analytics_platform.metrics.tables import (
     FEED_DAILY,
     FIRST_SEEN,
     POST_DAY,
+    RANKINGS_POPULAR,
     SERIES,
     daily_slices_table,
     user_day_table,
@@ -70,7 +71,8 @@ MORE_DIMENSIONS = (
     Dimension("city_os", ("city", "os"), "", "CASE WHEN os <> 'unknown' THEN city || '/' || os END"),
 )
 APP = (POST_DAY, FIRST_SEEN, APP_DAILY)
-TABLES = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS), FEED_DAILY, *APP, SERIES)
+WIDE = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS))
+TABLES = (*WIDE, FEED_DAILY, *APP, SERIES, RANKINGS_POPULAR)
 
 Questions = Callable[[], list[Query]]
 
@@ -252,6 +254,7 @@ CASES: Mapping[str, Questions] = {
     "last_changes": lambda: [compose("last_changes")],
     "leaves": _leaves,
     "ranking": _ranking,
+    "rankings_as_of": lambda: [compose("rankings_as_of")],
     "series_day": _series,
     "series_extent": lambda: [series.extent(a, b) for a, b in _spans()],
     "series_rows": lambda: [
@@ -318,6 +321,12 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
     left = {"event_date": DAYS[0], "source": "ads", "os": "iOS", "country": "unknown"}
     rows = [{"kind": kind, "id": n, **left} for kind in ("feed", "message", "post") for n in range(1, 20)]
     engine.put(f"results.{FIRST_SEEN.name}", [*rows, *({**row, "event_date": DAYS[1]} for row in rows[::7])])
+    ranked = {"mode": "compat", "ranked_by": "country", "position": 1, "score": 1.5, "users": 1, "events": 1}
+    moments = (datetime.fromisoformat("2026-03-28 23:00:00.000001"), datetime.fromisoformat("2026-03-27 02:00"))
+    engine.put(
+        f"results.{RANKINGS_POPULAR.name}",
+        [{"event_date": day, "as_of": at, **ranked} for day, at in zip(DAYS, moments, strict=False)],
+    )
     found: dict[str, list[dict[str, Any]]] = {}
     for table in TABLES:
         name = f"results.{table.name}"

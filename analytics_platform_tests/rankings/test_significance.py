@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analytics_platform.rankings.significance import Bools, Floats, Spread, discoveries, p_values, spread
+from analytics_platform.rankings.significance import Bools, Floats, Line, Spread, discoveries, p_values, spread
 
 Draw = Callable[[np.random.Generator, Floats], Floats]
 
@@ -101,10 +101,11 @@ def test_of_a_few_countries_little_is_known_and_little_is_said(many: int) -> Non
     assert false <= 0.08 * windows
 
 
-def test_a_country_that_triples_is_found_among_three() -> None:
+@pytest.mark.parametrize("means", [(5000.0, 900.0, 300.0), (170.0, 170.0, 172.0), (50.0, 60.0, 70.0)])
+def test_a_country_that_triples_is_found_among_three(means: tuple[float, ...]) -> None:
     chance = np.random.default_rng(2)
-    means = np.array([5000.0, 900.0, 300.0])
-    up, _ = called(poisson(chance, means * [1, 3, 1]), np.stack([poisson(chance, means) for _ in range(SLICES)]))
+    usual = np.array(means)
+    up, _ = called(poisson(chance, usual * [1, 3, 1]), np.stack([poisson(chance, usual) for _ in range(SLICES)]))
     assert up.tolist() == [False, True, False]
 
 
@@ -117,8 +118,8 @@ def test_one_video_that_was_new_yesterday_does_not_hide_the_trends_of_others() -
     slices[1, :15] = 2000
     wild = spread(slices.sum(axis=0), (slices**2).sum(axis=0), SLICES)
     mean = np.array([100.0])
-    assert calm.over(mean)[0] == pytest.approx([1.0], abs=0.1)
-    assert wild.over(mean)[0] < 2  # their own multiple is 2,000
+    assert calm.over(mean)[0] < 1.2
+    assert wild.over(mean)[0] < 2.4  # their own multiple is 2,000
 
 
 def test_without_excess_the_test_is_the_exact_binomial_one_doubled() -> None:
@@ -139,7 +140,8 @@ def test_who_comes_as_often_as_before_proves_nothing() -> None:
 def test_probabilities_are_numbers_for_any_audience() -> None:
     sizes = np.array([0.0, 1.0, 20.0, 1e4, 1e9])
     recent, before = (grid.ravel() for grid in np.meshgrid(sizes, sizes))
-    for noise in (Spread(), Spread(3.0, 0.2, (0.1, 0.01, -0.001), 7.0), Spread(1.0, 50.0, (0.0, 4000.0, 0.0), 1.0)):
+    lines = Line(3.0, 0.2, (0.1, 0.01, -0.001)), Line(5.0), Line(1.0, 50.0, (0.0, 4000.0, 0.0))
+    for noise in (Spread(), Spread(*lines, free=7.0), Spread(*lines[::-1], free=1.0)):
         for rises in (True, False):
             p = p_values(recent, before, np.full(recent.size, rises), SLICES, noise)
             assert np.isfinite(p).all()
@@ -150,7 +152,8 @@ def test_probabilities_are_numbers_for_any_audience() -> None:
 def test_a_spread_is_never_below_chance_and_needs_something_to_compare(size: int) -> None:
     audience, squares = np.full(size, 40.0), np.full(size, 800.0)  # 20 and 20: calmer than chance
     noise = spread(audience, squares, SLICES)
-    assert (noise.bursts, noise.days) == (1.0, 0.0)
+    assert (noise.over(np.array([1.0, 20.0])) >= 1).all()
+    assert (noise.best.bursts, noise.best.days) == (1.0, 0.0)
     assert spread(audience, audience**2, 1) == Spread()
     assert spread(np.zeros(size), np.zeros(size), SLICES) == Spread()
 

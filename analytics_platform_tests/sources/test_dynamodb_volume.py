@@ -88,7 +88,7 @@ def test_every_item_comes_once_out_of_four_segments(address: str) -> None:
     assert read(found, START, START + timedelta(days=30)).equals(truth(0, COUNT))
     assert found.reading
     assert (found.reading.items, found.reading.events, found.reading.repeated) == (COUNT, COUNT, 0)
-    assert len(pages) > 12
+    assert len(pages) >= 12
 
 
 def test_table_and_index_give_the_same_day(address: str) -> None:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analytics_platform.metrics.events import FEED_ACTIONS, arrow_schema
+from analytics_platform.metrics.events import FEED_ACTIONS, USER_EVENTS, Kind, arrow_schema
 from analytics_platform.sources.files import BadRowError, EventFileError, EventReader
+from analytics_platform.sources.parquet import suits
 
 TEN = datetime(2026, 11, 20, 10)  # noqa: DTZ001
 LATE = datetime(2101, 1, 1)  # noqa: DTZ001
@@ -177,3 +178,68 @@ def test_a_file_of_no_rows_and_one_of_many(tmp_path: Path) -> None:
     assert [batch.num_rows for batch in reader.batches()] == [131_072, 68_928]
     assert heard == sorted(heard)
     assert heard[-1][0] == heard[-1][1] == empty.stat().st_size + many.stat().st_size
+
+
+# ---------------------------------------------------- tables of many kinds
+
+
+def videos(path: Path, **columns: pa.Array) -> Path:
+    """Events of videos: numbers of 64 bits, shares, texts that hardly repeat."""
+    count = len(next(iter(columns.values())))
+    usual = {
+        "event_id": pa.array([2**64 - 1 - n for n in range(count)], pa.uint64()),
+        "event_type": pa.array(["video_view"] * count),
+        "timestamp": pa.array([TEN] * count),
+    }
+    pq.write_table(pa.table(usual | columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("watch_duration", pa.array([0.1, float("nan")]), [0.1, None]),
+        ("watch_duration", pa.array([0.5, None], pa.float32()), [0.5, None]),
+        ("watch_duration", pa.array([1e300, -5e-324]), [1e300, -5e-324]),
+        ("watch_duration", pa.array([7, None]), [7.0, None]),
+        ("watch_duration", pa.array([Decimal("12.50"), None]), [12.5, None]),
+        ("watch_duration", pa.array(["1e-3", " "]), [0.001, None]),
+        ("file_size", pa.array([-(2**63), 2**63 - 1]), [-(2**63), 2**63 - 1]),
+        ("file_size", pa.array([5.0, float("nan")]), [5, None]),
+        ("video_id", pa.array([7, None]), ["7", None]),
+        ("video_id", pa.array([" a ", ""]).dictionary_encode(), ["a", None]),
+        ("video_id", pa.nulls(2), [None, None]),
+        ("category", pa.array(["x", None]), ["x", "unknown"]),
+        ("inserted_at", pa.array([TEN, None], pa.timestamp("ms")), [TEN, None]),
+    ],
+)  # fmt: skip
+def test_kinds_of_video_events(tmp_path: Path, name: str, values: pa.Array, expected: list[object]) -> None:
+    reader = EventReader(USER_EVENTS, [videos(tmp_path / "videos.parquet", **{name: values})])
+    [batch] = list(reader.batches())
+    assert batch.schema == arrow_schema(USER_EVENTS)
+    assert batch.column(name).to_pylist() == expected
+    assert batch.column("event_id").to_pylist() == [2**64 - 1, 2**64 - 2]
+    assert (reader.summary.actions, reader.summary.last_time) == ({"video_view": 2}, TEN.replace(tzinfo=UTC))
+
+
+def test_an_infinite_number_is_a_bad_row(tmp_path: Path) -> None:
+    path = videos(tmp_path / "videos.parquet", watch_duration=pa.array([1.0, float("-inf")]))
+    said = "row 2, column watch_duration: '-inf' is not a finite number such as 12.5 or 1e-3, with a point for decimals"
+    with pytest.raises(BadRowError, match=said):
+        list(EventReader(USER_EVENTS, [path]).batches())
+
+
+@pytest.mark.parametrize(
+    ("kind", "fitting"),
+    [
+        (Kind.LONG_TEXT, {"string", "int64", "null"}),
+        (Kind.FLOAT, {"string", "int64", "null", "double", "decimal128(4, 2)"}),
+        (Kind.BOOL, {"string", "int64", "null", "double", "decimal128(4, 2)", "bool"}),
+        (Kind.UINT64, {"string", "int64", "null", "double", "decimal128(4, 2)"}),
+        (Kind.TIME, {"string", "int64", "null", "double", "decimal128(4, 2)", "timestamp[us]"}),
+    ],
+)
+def test_which_types_can_hold_a_kind(kind: Kind, fitting: set[str]) -> None:
+    types = [pa.string(), pa.int64(), pa.null(), pa.float64(), pa.decimal128(4, 2), pa.bool_(), pa.timestamp("us")]
+    types += [pa.list_(pa.string()), pa.struct({"a": pa.string()}), pa.date32()]
+    assert {str(type_) for type_ in types if suits(kind, type_)} == fitting

@@ -9,11 +9,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, Column, arrow_schema
+from analytics_platform.metrics.events import (
+    FEED_ACTIONS,
+    MESSAGE_ACTIONS,
+    PAGE_EVENTS,
+    USER_EVENTS,
+    Column,
+    arrow_schema,
+)
 from analytics_platform.sources.values import UnfitError, convert, parse
 
 COLUMNS = {column.name: column for column in (*FEED_ACTIONS.columns, *MESSAGE_ACTIONS.columns)}
 TIME, USER, AGE, GENDER, CITY, ACTION = (COLUMNS[n] for n in ("time", "user_id", "age", "gender", "city", "action"))
+EVENT, HEIGHT, WATCHED, VIDEO, INSERTED = (
+    USER_EVENTS.column(n) for n in ("event_id", "video_height", "watch_duration", "video_id", "inserted_at")
+)
+ADBLOCK, VISITOR = PAGE_EVENTS.column("adblock"), PAGE_EVENTS.column("visitor")
+TABLES = {id(c): t for t in (FEED_ACTIONS, MESSAGE_ACTIONS, USER_EVENTS, PAGE_EVENTS) for c in t.columns}
 BERLIN, MOSCOW = ZoneInfo("Europe/Berlin"), ZoneInfo("Europe/Moscow")
 
 
@@ -113,10 +125,38 @@ def test_a_change_of_clocks() -> None:
         (CITY, " Нижний Новгород ", "Нижний Новгород"),
         (ACTION, " View ", "view"),
         (ACTION, "ПРОСМОТР", "просмотр"),
+        (EVENT, "18446744073709551615", 2**64 - 1),
+        (EVENT, "007.0", 7),
+        (HEIGHT, "-9223372036854775808", -(2**63)),
+        (HEIGHT, "9223372036854775807", 2**63 - 1),
+        (HEIGHT, "\\N", None),
+        (WATCHED, " 12.50 ", 12.5),
+        (WATCHED, "-1e-3", -0.001),
+        (WATCHED, "+.5E1", 5.0),
+        (WATCHED, "7.", 7.0),
+        (WATCHED, "1e308", 1e308),
+        (WATCHED, "", None),
+        (WATCHED, None, None),
+        (ADBLOCK, "TRUE", True),
+        (ADBLOCK, " t ", True),
+        (ADBLOCK, "Yes", True),
+        (ADBLOCK, "1", True),
+        (ADBLOCK, "false", False),
+        (ADBLOCK, "F", False),
+        (ADBLOCK, "no", False),
+        (ADBLOCK, "0", False),
+        (ADBLOCK, "\\N", None),
+        (VIDEO, " A b\u00a0", "A b"),
+        (VIDEO, " ", None),
+        (VIDEO, "\\N", None),
+        (VIDEO, None, None),
+        (VISITOR, "0", "0"),
+        (INSERTED, "", None),
     ],
 )
-def test_numbers_and_texts(column: Column, text: str | None, expected: int | str | None) -> None:
-    assert parse(column, text, UTC) == expected
+def test_numbers_and_texts(column: Column, text: str | None, expected: float | str | None) -> None:
+    found = parse(column, text, UTC)
+    assert (found, type(found)) == (expected, type(expected))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +176,15 @@ def test_numbers_and_texts(column: Column, text: str | None, expected: int | str
         (GENDER, "male", "is not a whole number from -128 to 127 or empty"),
         (GENDER, "128", "is not a whole number from -128 to 127 or empty"),
         (ACTION, "   ", "is empty, and every row needs a value here"),
+        (EVENT, "18446744073709551616", "is not a whole number from 0 to 18446744073709551615"),
+        (HEIGHT, "9223372036854775808", f"is not a whole number from {-(2**63)} to {2**63 - 1} or empty"),
+        *(
+            (WATCHED, text, "is not a finite number such as 12.5 or 1e-3, with a point for decimals or empty")
+            for text in ("nan", "inf", "-Infinity", "1e309", "12,5", "1_000", "0x1p3", "fast", ".", "1e", "٣")
+        ),
+        (ADBLOCK, "on", "is neither true (t, yes, 1) nor false (f, no, 0) or empty"),
+        (ADBLOCK, "1.0", "is neither true (t, yes, 1) nor false (f, no, 0) or empty"),
+        (VISITOR, "\\N", "is empty, and every row needs a value here"),
     ],
 )
 def test_unfit_numbers_and_texts(column: Column, text: str, why: str) -> None:
@@ -145,7 +194,7 @@ def test_unfit_numbers_and_texts(column: Column, text: str, why: str) -> None:
 
 
 def _one_by_one(column: Column, texts: Iterable[str | None], zone: tzinfo) -> "pa.Array | None":
-    kind = arrow_schema(FEED_ACTIONS).field(column.name).type
+    kind = arrow_schema(TABLES[id(column)]).field(column.name).type
     try:
         return pa.array([parse(column, text, zone) for text in texts], kind)
     except UnfitError:
@@ -177,9 +226,15 @@ _blanked = st.builds(
     st.one_of(_digits, _iso, _epoch, _odd),
     st.sampled_from(["", "", "", " ", ".0", ".000", "\t"]),
 )
+_long_digits = st.text("0123456789", min_size=17, max_size=21)
+_floats = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.builds(lambda a, b, e: f"{a}.{b}{e}", _digits, _digits, st.sampled_from(["", "e5", "E-7", "e+400", "e"])),
+)
 # Batches of one form exercise the fast way; mixed ones its giving up.
 _batch = st.one_of(
-    *(st.lists(one, max_size=6) for one in (_digits, _iso, _epoch)),
+    *(st.lists(one, max_size=6) for one in (_digits, _long_digits, _floats, _iso, _epoch)),
+    st.lists(st.sampled_from(["true", "False", "1", "0", "t", "YES", " no ", "", "x"]), max_size=6),
     st.lists(st.none() | _blanked | st.text(max_size=4), max_size=6),
     st.builds(
         lambda whens, form, offset: [when.strftime(form) + offset for when in whens],
@@ -192,7 +247,9 @@ _batch = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    column=st.sampled_from([USER, AGE, GENDER, TIME, TIME, TIME, CITY, ACTION]),
+    column=st.sampled_from(
+        [USER, AGE, GENDER, TIME, TIME, TIME, CITY, ACTION, EVENT, HEIGHT, WATCHED, WATCHED, ADBLOCK, VIDEO, VISITOR]
+    ),
     texts=_batch,
     zone=st.sampled_from([UTC, MOSCOW, BERLIN, ZoneInfo("Australia/Lord_Howe"), timezone(timedelta(hours=5))]),
     repeating=st.booleans(),
@@ -201,12 +258,15 @@ _batch = st.one_of(
 @example(column=TIME, texts=["2026-11-20 10", "2026-11-20 11"], zone=UTC, repeating=False)
 @example(column=USER, texts=["0x1F"], zone=UTC, repeating=False)
 @example(column=TIME, texts=["20261120"], zone=UTC, repeating=False)
+@example(column=EVENT, texts=["18446744073709551616"], zone=UTC, repeating=False)
+@example(column=WATCHED, texts=["nan"], zone=UTC, repeating=False)
+@example(column=WATCHED, texts=["1e309"], zone=UTC, repeating=False)
 def test_the_fast_way_agrees_with_the_definition(
     column: Column, texts: list[str | None], zone: tzinfo, repeating: bool
 ) -> None:
     expected = _one_by_one(column, texts, zone)
     given_texts = pa.array(texts, pa.string())
-    kind = arrow_schema(FEED_ACTIONS).field(column.name).type
+    kind = arrow_schema(TABLES[id(column)]).field(column.name).type
     actual = convert(column, given_texts.dictionary_encode() if repeating else given_texts, kind, zone)
     if expected is None:
         assert actual is None
