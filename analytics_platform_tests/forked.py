@@ -195,6 +195,7 @@ def main(number: str, *modules: str) -> None:
     for module in modules:
         importlib.import_module(module)
     gc.freeze()  # what is there is not looked through, and so not copied, in each fork
+    gc.set_threshold(50_000, 20, 20)  # as in the tests themselves
     with socket.socket(fileno=int(number)) as asked:
         asked.send(b"ready")
         while True:

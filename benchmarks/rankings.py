@@ -61,7 +61,8 @@ SELECT n AS event_id, event_type, CAST($start AS TIMESTAMP) + to_microseconds(CA
 FROM (
   SELECT n, c AS share, f AS told, 10 + floor(e * 90) AS length, d < 0.25 AS anonymous,
     CASE WHEN a < 0.51 THEN 'video_view' WHEN a < 0.67 THEN 'video_skip' WHEN a < 0.78 THEN 'video_share'
-      WHEN a < 0.87 THEN 'video_favorite' WHEN a < 0.91 THEN 'video_replay' ELSE 'cagnotte_detail_view' END AS event_type,
+      WHEN a < 0.87 THEN 'video_favorite' WHEN a < 0.91 THEN 'video_replay'
+      ELSE 'cagnotte_detail_view' END AS event_type,
     CAST(floor(exp(b * ln($number / 10))) AS BIGINT) AS video,
     CAST(floor(c * c * $number * 0.075) AS BIGINT) AS person, CAST(floor(c * $number * 0.025) AS BIGINT) AS session
   FROM (
@@ -104,7 +105,7 @@ def make_duckdb(folder: Path, number: int) -> None:
         con.execute(_EVENTS, {**bound, "step": (AS_OF - _START) / timedelta(microseconds=1) / number})
 
 
-def make_clickhouse(folder: Path, number: int) -> None:
+def make_clickhouse(folder: Path, _number: int) -> None:
     """The same in ClickHouse's own files, each day one part, as a load leaves them."""
     import duckdb
 
@@ -122,7 +123,7 @@ def make_clickhouse(folder: Path, number: int) -> None:
 
 
 def _asking(open_it: Callable[[Path], Any], query: Query) -> Callable[[Path, int], Job]:
-    def job(folder: Path, number: int) -> Job:
+    def job(folder: Path, _number: int) -> Job:
         warehouse = open_it(folder)
         rows: list[int] = []
         # Once unmeasured: the file is in memory, the client is imported.
@@ -138,7 +139,7 @@ def _asking(open_it: Callable[[Path], Any], query: Query) -> Callable[[Path, int
     return job
 
 
-def _pandas(folder: Path, number: int) -> Job:
+def _pandas(folder: Path, _number: int) -> Job:
     """The rows are fetched, and everything is grouped there: what the SQL gives, but no squares and no parts."""
     import numpy as np
     import pandas as pd

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from analytics_platform.rankings.ranking import Ranking
 
 _SHOWN = 15
-_DIGITS = {"score": 2, "velocity_percent": 1, "completion_rate": 3}
+_DIGITS = {"score": 2, "change_%": 1, "completion": 3}
 _SIGNS = {"up": "↑", "down": "↓", "stable": "→"}
 
 
@@ -32,7 +32,7 @@ def rankings(
 ) -> None:
     """Rank videos from the events of the last 24 hours, against the 48 hours before. Stores nothing by itself.
 
-    Velocity is the change of the rate per day; ↑ and ↓ mark changes that are unlikely to be noise.
+    Changes are those of the rate per day; ↑ and ↓ mark those that are unlikely to be noise.
 
     Example: `analytics-platform rankings --as-of 2026-11-20T02:00 --by country`
     """
@@ -99,14 +99,13 @@ def _rows(ranking: "Ranking", by: str) -> list[dict[str, object]]:
                 "rank": str(place),
                 by: one.name,
                 "score": round(one.score, 2),
-                "velocity_percent": round(change.velocity_percent, 1),
+                "change_%": round(change.velocity_percent, 1),
                 "trend": _SIGNS[change.direction],
                 "users": one.users,
                 "events": one.events,
-                "videos": one.videos,
-                "completion_rate": one.completion_rate,
+                "completion": one.completion_rate,
                 "top_video": one.top_videos[0].video_id if one.top_videos else "",
-                "rising_video": change.videos[0].name if change.videos else "",
+                "rising": change.videos[0].name if change.videos else "",
             }
         )
     return rows

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from analytics_platform.visitors.window import VisitWindow
 
 _SHOWN = 15
-_COLUMNS = ("visitor", "n_interactions", "first_seen", "last_seen", "entry_page", "exit_page", "distinct_pages")
+_COLUMNS = {
+    "visitor": "visitor",
+    "first_seen": "first_seen",
+    "last_seen": "last_seen",
+    "entry": "entry_page",
+    "exit": "exit_page",
+    "events": "n_interactions",
+    "pages": "distinct_pages",
+}
 
 
 def visitors(
@@ -92,7 +100,7 @@ def _show(context: Context, window: "VisitWindow", *, as_json: bool, csv_file: P
         return
     rows.sort(key=lambda row: (-row["n_interactions"], row["visitor"]))
     shown = rows[: limit or None]
-    show_table([{name: _local(context, row[name]) for name in _COLUMNS} for row in shown])
+    show_table([{name: _local(context, row[column]) for name, column in _COLUMNS.items()} for row in shown])
     if len(rows) > len(shown):
         err.print(f"{len(rows) - len(shown)} more: --limit 0 shows all", markup=False)
     events = counted(report.events.num_rows, "event")

@@ -28,6 +28,9 @@ CAST({{ column }} AS BIGINT)
 {%- for c in numbers %} + {{ loop.index }} * coalesce({{ number(c) }}, 40009){% endfor %}
 {%- for c in times %} + {{ numbers | length + loop.index }} * coalesce({{ moment(c, 'microsecond') }}, 40009){% endfor %}) % 65521)
 {%- endmacro %}
+{% macro weighed() -%}
+(SELECT *, {{ weight() }} AS weight FROM {{ table }} WHERE {{ within }}) AS weighed
+{%- endmacro %}
 SELECT {{ 'flat.event_date AS event_date, ' if by_day }}rows
 {% for c in numbers %}
   , {{ c }}_values, {{ c }}_sum
@@ -51,15 +54,14 @@ FROM (
     , count({{ c }}) AS {{ c }}_values, min({{ c }}) AS {{ c }}_first, max({{ c }}) AS {{ c }}_last
     , CAST(coalesce(sum({{ moment(c, 'second') }}), 0) AS BIGINT) AS {{ c }}_seconds
   {% endfor %}
-    , CAST(coalesce(sum({{ weight() }} * {{ weight() }}), 0) AS BIGINT) AS squares
+    , CAST(coalesce(sum(weight * weight), 0) AS BIGINT) AS squares
   {% for c in long_texts %}
     , count({{ c }}) AS {{ c }}_values, CAST(coalesce(sum(char_length({{ c }})), 0) AS BIGINT) AS {{ c }}_characters
     , CAST(coalesce(sum(
-        {{ opened }}coalesce({{ c }}, '') || '|' || CAST({{ weight() }} AS VARCHAR){{ closed }} % 4294967296
+        {{ opened }}coalesce({{ c }}, '') || '|' || CAST(weight AS VARCHAR){{ closed }} % 4294967296
       ), 0) AS BIGINT) AS {{ c }}_checksum
   {% endfor %}
-  FROM {{ table }}
-  WHERE {{ within }}
+  FROM {{ weighed() }}
   {{ 'GROUP BY event_date' if by_day }}
 ) AS flat
 {% for c in texts %}
@@ -71,9 +73,8 @@ FROM (
         {{ opened }}coalesce(value, '') || '|' || CAST(n AS VARCHAR) || '|' || CAST(weights AS VARCHAR){{ closed }} % 4294967296
       ), 0) AS BIGINT) AS {{ c }}_checksum
   FROM (
-    SELECT {{ key }}{{ c }} AS value, count(*) AS n, CAST(sum({{ weight() }}) AS BIGINT) AS weights
-    FROM {{ table }}
-    WHERE {{ within }}
+    SELECT {{ key }}{{ c }} AS value, count(*) AS n, CAST(sum(weight) AS BIGINT) AS weights
+    FROM {{ weighed() }}
     GROUP BY {{ key }}{{ c }}
   ) AS grouped
   {{ 'GROUP BY event_date' if by_day }}

@@ -18,8 +18,13 @@ FROM events.user_events
 {% set slice = 'toUInt8(intDiv(' ~ micros('time') ~ ' - ' ~ micros('$start') ~ ', $slice_length))' %}
 {% macro score() %}
 toInt64(floor(
-            transform(toString(event_type), [{% for k in range(types) %}$type_{{ k }}{{ ', ' if not loop.last }}{% endfor %}], [{% for k in range(types) %}$weight_{{ k }}{{ ', ' if not loop.last }}{% endfor %}], 0.0)
-            * greatest(exp(-toFloat64(greatest(if(time >= $recent_start, {{ micros('$recent_anchor') }}, {{ micros('$previous_anchor') }}) - {{ micros('time') }}, 0)) / $decay), $floor)
+            transform(
+              toString(event_type),
+              [{% for k in range(types) %}$type_{{ k }}{{ ', ' if not loop.last }}{% endfor %}],
+              [{% for k in range(types) %}$weight_{{ k }}{{ ', ' if not loop.last }}{% endfor %}], 0.0)
+            * greatest(exp(-toFloat64(greatest(
+              if(time >= $recent_start, {{ micros('$recent_anchor') }}, {{ micros('$previous_anchor') }}) - {{ micros('time') }},
+              0)) / $decay), $floor)
             * 1000000 + 0.5))
 {%- endmacro %}
 {% macro person() %}

@@ -1,10 +1,12 @@
 {#
   What rankings are made of; see rankings/counting.py for rows and columns.
 
-  Events are read once and kept as numbers. A moment's slice is its place among those of the length of the recent
-  window, from the oldest, which is 0, to the recent window itself; a set of slices is the bits of a number. Who it was
-  is the 128 bits of a digest and, in its last bits, whether a user's or a session's: that is also what an exact count of
-  texts is on ClickHouse.
+  A moment's slice is its place among those of the length of the recent window, from the oldest, which is 0, to the
+  recent window itself; a set of slices is the bits of a number. Who it was is the 128 bits of a digest and, in its last
+  bits, whether a user's or a session's: an exact count of texts is one of 128 bits on ClickHouse as well.
+
+  `event` is a view: each use reads the columns that it needs. Kept, ten million events are more than memory holds, and
+  writing them aside costs more than reading them again.
 #}
 {% set recent = slices %}
 {% set per_word = 62 // (slices + 1) %}
@@ -38,7 +40,7 @@ WITH event AS NOT MATERIALIZED (
       event_type, nullif(video_id, '') AS video_id, completion_rate, watch_duration, video_duration,
       xor(
         md5_number(coalesce(nullif(user_id, ''), nullif(session_id, ''), '')),
-        CASE WHEN user_id <> '' THEN CAST(1 AS UHUGEINT) WHEN session_id <> '' THEN CAST(2 AS UHUGEINT) ELSE CAST(0 AS UHUGEINT) END
+        CAST(CASE WHEN user_id <> '' THEN 1 WHEN session_id <> '' THEN 2 ELSE 0 END AS UHUGEINT)
       ) AS person,
       CAST((epoch_us(time) - epoch_us($start)) // $slice_length AS TINYINT) AS slice,
       CASE event_type{% for k in range(types) %} WHEN $type_{{ k }} THEN $weight_{{ k }}{% endfor %} ELSE 0.0 END AS weight,
@@ -85,7 +87,11 @@ in_group AS MATERIALIZED (
   FROM (
     SELECT country_number, person, bit_or(
     {% for k in range(slices + 1) %}
-      CASE WHEN bits & {% set all = namespace(bits=0) %}{% for n in range(per_word) %}{% set all.bits = all.bits + 2 ** (n * (slices + 1) + k) %}{% endfor %}{{ all.bits }} <> 0 THEN {{ 2 ** k }} ELSE 0 END{{ ' + ' if not loop.last }}
+      {% set all = namespace(bits=0) %}
+      {% for n in range(per_word) %}
+        {% set all.bits = all.bits + 2 ** (n * (slices + 1) + k) %}
+      {% endfor %}
+      CASE WHEN bits & {{ all.bits }} <> 0 THEN {{ 2 ** k }} ELSE 0 END{{ ' + ' if not loop.last }}
     {% endfor %}
     ) AS slices
     FROM seen
@@ -141,8 +147,14 @@ bar AS MATERIALIZED (
 ),
 likely AS (
   SELECT video.*,
-    row_number() OVER (PARTITION BY country_number, category_number ORDER BY CASE WHEN events_recent > 0 THEN score_recent END DESC NULLS LAST, video_id) AS nth_recent,
-    row_number() OVER (PARTITION BY country_number, category_number ORDER BY CASE WHEN events_previous > 0 THEN score_previous END DESC NULLS LAST, video_id) AS nth_previous
+    row_number() OVER (
+      PARTITION BY country_number, category_number
+      ORDER BY CASE WHEN events_recent > 0 THEN score_recent END DESC NULLS LAST, video_id
+    ) AS nth_recent,
+    row_number() OVER (
+      PARTITION BY country_number, category_number
+      ORDER BY CASE WHEN events_previous > 0 THEN score_previous END DESC NULLS LAST, video_id
+    ) AS nth_previous
   FROM (
     SELECT video.*
     FROM video

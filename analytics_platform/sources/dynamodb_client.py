@@ -53,6 +53,7 @@ _NO_ENTRY: Final = frozenset(
 _DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "403"})
 _OTHER_REGION: Final = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"})
 _ABSENT: Final = frozenset({"ResourceNotFoundException", "NoSuchBucket", "NoSuchKey", "404"})
+_RIGHTS: Final = {"list_objects_v2": "s3:ListBucket"}  # all others are called as what they allow
 _LONGEST_PAUSE = 5.0  # seconds
 PATIENCE: Final = timedelta(minutes=2)
 
@@ -196,7 +197,7 @@ def _code(error: Any) -> str:
 def _refused(account: Account, service: Service, operation: str, what: str, error: Any) -> DynamoError:
     code, name = _code(error), _name(service)
     text = _sentence(str(error.response.get("Error", {}).get("Message", ""))) or code
-    right = f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
+    right = _RIGHTS.get(operation) or f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
     if code in _THROTTLED:
         patience = account.patience.total_seconds()
         return DynamoBusyError(

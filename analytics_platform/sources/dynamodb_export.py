@@ -15,11 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from analytics_platform.metrics.windows import Window
-from analytics_platform.sources.dynamodb_client import Account, Client, DynamoError
+from analytics_platform.sources.dynamodb_client import Account, Client, DynamoError, said
 from analytics_platform.sources.dynamodb_pages import Page, bounds_of_dates, text_bounds
 
 if TYPE_CHECKING:
@@ -235,9 +236,8 @@ def _in_bucket(client: Client, place: str, bucket: str, prefix: str, folder: Pat
     def fetched(numbered: tuple[int, str]) -> Path:
         number, key = numbered
         path = folder / f"{number:06}-{PurePosixPath(key).name}"
-        what = f"object s3://{bucket}/{key}"
         with path.open("wb") as stream:
-            shutil.copyfileobj(client.call("get_object", what, Bucket=bucket, Key=key)["Body"], stream)
+            _fetch(client, bucket, key, stream)
         return path
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -255,9 +255,17 @@ def _listed(client: Client, bucket: str, prefix: str) -> Iterator[str]:
         request["ContinuationToken"] = answer["NextContinuationToken"]
 
 
+def _fetch(client: Client, bucket: str, key: str, stream: IO[bytes]) -> None:
+    what = f"object s3://{bucket}/{key}"
+    body = client.call("get_object", what, Bucket=bucket, Key=key)["Body"]
+    with said(client.account, "s3", "get_object", what):  # the connection may be lost on the way
+        shutil.copyfileobj(body, stream)
+
+
 def _object(client: Client, bucket: str, key: str) -> bytes:
-    body: bytes = client.call("get_object", f"object s3://{bucket}/{key}", Bucket=bucket, Key=key)["Body"].read()
-    return body
+    stream = BytesIO()
+    _fetch(client, bucket, key, stream)
+    return stream.getvalue()
 
 
 def _export(name: str, summary: Mapping[str, Any], files: tuple[Path, ...], others: int) -> Export:

@@ -43,7 +43,7 @@ def test_a_ranking_is_printed_and_not_stored(run: Run, place: Path) -> None:
         ("Côte d'Ivoire", "160", "↑"),
         ("Mali", "40", "→"),
     ]
-    assert float(rows[1]["velocity_percent"]) == 0.0, "steady traffic"
+    assert float(rows[1]["change_%"]) == 0.0, "steady traffic"
     assert "as of 2026-03-04 12:00 UTC: 200 events in 24 h, 360 with the window before; normalised" in done.out
     home = Home(place)
     warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
@@ -94,7 +94,7 @@ def test_visitors_are_printed_and_stored(run: Run, place: Path, tmp_path: Path) 
     done = run("visitors", *window, "--home", place)
     assert done.code == 0, done.err
     rows = table(done)
-    assert [(row["visitor"], row["n_interactions"], row["entry_page"]) for row in rows[:1]] == [("anna", "2", "/en/")]
+    assert [(row["visitor"], row["events"], row["entry"]) for row in rows[:1]] == [("anna", "2", "/en/")]
     assert done.out.rstrip().endswith("1 visitor, 2 events from 2026-03-04 10:00 to 2026-03-04 11:30 UTC")
     target = tmp_path / "visitors.csv"
     assert run("visitors", *window, "--csv", target, "--home", place).out == f"1 visitor in {target}\n"

@@ -12,7 +12,7 @@ from analytics_platform.metrics.events import USER_EVENTS, Kind
 MOMENT, HOUR = timedelta(microseconds=1), timedelta(hours=1)
 
 
-def event(time: datetime, kind: str = "video_view", **more: object) -> dict[str, Any]:
+def event(time: datetime, kind: str = "video_view", /, **more: object) -> dict[str, Any]:
     """One event of a user of Mali unless told otherwise."""
     return {"event_type": kind, "time": time, "country": "Mali", "category": "art", "user_id": "u1"} | more
 

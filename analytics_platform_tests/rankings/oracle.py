@@ -4,7 +4,7 @@ Belongs here: every figure of `rankings/counting.py`. Does not: any SQL, any exp
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -100,7 +100,9 @@ def _person(event: Event) -> tuple[str, str]:
 def _score(event: Event, plan: Plan, anchor: datetime) -> int:
     weight = plan.weights.get(event["event_type"], 0.0)
     age = max(anchor - event["time"], timedelta())
-    factor = max(math.exp(-(age / timedelta(microseconds=1)) / (plan.decay_days * (_DAY / timedelta(microseconds=1)))), 0.01)
+    factor = max(
+        math.exp(-(age / timedelta(microseconds=1)) / (plan.decay_days * (_DAY / timedelta(microseconds=1)))), 0.01
+    )
     return math.floor(weight * factor * 1_000_000 + 0.5)
 
 
@@ -121,7 +123,7 @@ def _rate(event: Event) -> int | str | None:
 def _kept(rows: Mapping[Key, _Counted], plan: Plan) -> set[Key]:
     videos = {key: row for key, row in rows.items() if key[0] == "video"}
     kept = {key for key, row in videos.items() if len(row.recent.persons) + sum(row.audience) >= plan.min_audience}
-    for group, _ in Counter(key[:3] for key in videos).items():
+    for group in {key[:3] for key in videos}:
         for which in ("recent", "previous"):
             parts = {key: getattr(row, which) for key, row in videos.items() if key[:3] == group}
             shown = sorted((k for k, part in parts.items() if part.events), key=lambda k: (-parts[k].score, str(k[3])))

@@ -74,7 +74,7 @@ def same(found: Mapping[Key, object], expected: Mapping[Key, object]) -> None:
     assert not dict(list(wrong.items())[:3])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_every_figure_is_that_of_plain_python(engine: Engine, seed: int) -> None:
     made = events(seed, AS_OF)
     engine.put(made)

@@ -82,7 +82,8 @@ def read(found: DynamoSource, start: datetime, end: datetime) -> pa.Table:
     return pa.Table.from_batches(found.events(start, end), SCHEMA).sort_by("time")
 
 
-def test_every_item_comes_once_out_of_four_segments(address: str) -> None:
+def test_all_items_come_by_every_way(address: str) -> None:
+    """One test, so that 100,000 items are not loaded by several workers."""
     pages: list[int] = []
     found = source(address, Access.SCAN, progress=lambda items, _events: pages.append(items))
     assert read(found, START, START + timedelta(days=30)).equals(truth(0, COUNT))
@@ -90,21 +91,17 @@ def test_every_item_comes_once_out_of_four_segments(address: str) -> None:
     assert (found.reading.items, found.reading.events, found.reading.repeated) == (COUNT, COUNT, 0)
     assert len(pages) >= 12
 
-
-def test_table_and_index_give_the_same_day(address: str) -> None:
     start, end = START + 20_000 * STEP, START + 54_000 * STEP
     expected = truth(20_000, 54_000)
     scan, index = source(address, Access.SCAN), source(address, Access.INDEX)
     assert read(scan, start, end).equals(expected)
     assert read(index, start, end).equals(expected)
+    # The table is looked at as a whole, the index but for the window, and the rest of its last second.
     assert scan.reading
     assert index.reading
-    # The table is looked at as a whole, the index but for what is of the window.
     assert (scan.reading.items, index.reading.items) == (COUNT, 34_001)
 
-
-def test_an_index_that_is_not_there(address: str) -> None:
-    found = source(address, Access.INDEX, index="by-day")
+    absent = source(address, Access.INDEX, index="by-day")
     with pytest.raises(DynamoError, match="index 'by-day' of table 'visits' does not exist; create it, or read"):
-        read(found, START, START + STEP)
-    assert "index 'by-time'" in source(address, Access.INDEX).check()
+        read(absent, START, START + STEP)
+    assert "index 'by-time'" in index.check()

@@ -1,4 +1,4 @@
-"""A fresh warehouse for every test; a filled one, and where to copy it."""
+"""A fresh warehouse for every test; a filled one, where to copy it, and what had been copied before."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
-from analytics_platform_tests.warehouses.copies import BASIS, COMPUTED, compute, events, load
+from analytics_platform_tests.warehouses.copies import BASIS, COMPUTED, compute, copied, events, load
 from analytics_platform_tests.warehouses.rows import open_in
 
 
@@ -32,6 +32,21 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source(filled: Path, tmp_path: Path) -> DuckDBWarehouse:
     """A copy of it."""
     return open_in(Path(shutil.copytree(filled, tmp_path / "source")), basis=BASIS)
+
+
+@pytest.fixture(scope="session")
+def arrived(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what a copy of it brought elsewhere, to be copied."""
+    folder = tmp_path_factory.mktemp("arrived")
+    source = open_in(Path(shutil.copytree(filled, folder / "source")), basis=BASIS)
+    copied(source, open_in(folder / "target", basis=BASIS))
+    return folder / "target"
+
+
+@pytest.fixture
+def twin(arrived: Path, tmp_path: Path) -> DuckDBWarehouse:
+    """A warehouse that `source` was copied to before, whole."""
+    return open_in(Path(shutil.copytree(arrived, tmp_path / "twin")), basis=BASIS)
 
 
 @pytest.fixture

@@ -17,12 +17,14 @@ from analytics_platform_tests.warehouses.made import results_of
 from analytics_platform_tests.warehouses.rows import DAY, at, figures
 
 UTC = ZoneInfo("UTC")
+UUID = "00000000-0000-0000-0000-00000000000a"
 NOON = at(DAY)
 WHOLE = Window(at(DAY, 0), at(DAY, 0) + timedelta(days=1))
 # As the program that writes them makes it.
 VIDEOS = """
-    event_id UInt64, event_type LowCardinality(String), timestamp DateTime64(3, 'UTC'), user_type LowCardinality(String),
-    cagnotte_id String, video_id Nullable(String), post_id Nullable(String), id_categorie LowCardinality(String),
+    event_id UInt64, event_type LowCardinality(String), timestamp DateTime64(3, 'UTC'),
+    user_type LowCardinality(String), cagnotte_id String, video_id Nullable(String), post_id Nullable(String),
+    id_categorie LowCardinality(String),
     pays LowCardinality(String), user_id Nullable(String), phone Nullable(String), session_id Nullable(String),
     video_duration Nullable(Float32), watch_duration Nullable(Float32), completion_rate Nullable(Float32),
     device Nullable(String), video_width Nullable(UInt32), video_height Nullable(UInt32), file_size Nullable(UInt64),
@@ -91,28 +93,29 @@ def test_video_events_are_read_where_their_program_keeps_them(clickhouse: ClickH
 
 
 @pytest.mark.parametrize(
-    ("column", "kind", "values", "expected"),
+    ("column", "kind", "told"),
     [
-        ("video_id", "UUID", ["toUUID('00000000-0000-0000-0000-00000000000a')"], ["00000000-0000-0000-0000-00000000000a"]),
-        ("video_id", "Nullable(Int64)", ["-7", "NULL"], ["-7", None]),
-        ("video_id", "LowCardinality(String)", ["'a'", "''"], ["a", None]),
-        ("video_id", "FixedString(4)", ["'ab'", "''"], ["ab", None]),
-        ("raw_data", "Map(String, Int8)", ["map('a', 1)"], ['{"a":1}']),
-        ("raw_data", "Array(String)", ["['b']"], ['["b"]']),
-        ("completion_rate", "Nullable(Float64)", ["0.1", "inf", "NULL"], [0.1, None, None]),
-        ("completion_rate", "Decimal(9, 2)", ["toDecimal32('0.25', 2)"], [0.25]),
-        ("completion_rate", "String", ["'0.5'", "'x'", "'nan'"], [0.5, None, None]),
-        ("completion_rate", "UInt8", ["1"], [1.0]),
-        ("file_size", "UInt64", ["18446744073709551615", "7"], [None, 7]),
-        ("file_size", "LowCardinality(Nullable(String))", ["'12'", "'x'", "NULL"], [12, None, None]),
-        ("inserted_at", "Nullable(DateTime)", [f"toDateTime('{NOON}', 'UTC')", "NULL"], [NOON, None]),
+        ("video_id", "UUID", ([f"toUUID('{UUID}')"], [UUID])),
+        ("video_id", "Nullable(Int64)", (["-7", "NULL"], ["-7", None])),
+        ("video_id", "LowCardinality(String)", (["'a'", "''"], ["a", None])),
+        ("video_id", "FixedString(4)", (["'ab'", "''"], ["ab", None])),
+        ("raw_data", "Map(String, Int8)", (["map('a', 1)"], ['{"a":1}'])),
+        ("raw_data", "Array(String)", (["['b']"], ['["b"]'])),
+        ("completion_rate", "Nullable(Float64)", (["0.1", "inf", "NULL"], [0.1, None, None])),
+        ("completion_rate", "Decimal(9, 2)", (["toDecimal32('0.25', 2)"], [0.25])),
+        ("completion_rate", "String", (["'0.5'", "'x'", "'nan'"], [0.5, None, None])),
+        ("completion_rate", "UInt8", (["1"], [1.0])),
+        ("file_size", "UInt64", (["18446744073709551615", "7"], [None, 7])),
+        ("file_size", "LowCardinality(Nullable(String))", (["'12'", "'x'", "NULL"], [12, None, None])),
+        ("inserted_at", "Nullable(DateTime)", ([f"toDateTime('{NOON}', 'UTC')", "NULL"], [NOON, None])),
     ],
 )  # fmt: skip
 def test_any_type_that_can_hold_it(
-    clickhouse: ClickHouse, theirs: str, column: str, kind: str, values: list[str], expected: list[object]
+    clickhouse: ClickHouse, theirs: str, column: str, kind: str, told: tuple[list[str], list[object]]
 ) -> None:
     warehouse, place = opened(clickhouse, theirs), f"{theirs}.user_events"
     make(warehouse, place, f"n Int32, event_id UInt32, event_type String, timestamp DateTime('UTC'), {column} {kind}")
+    values, expected = told
     for n, value in enumerate(values):
         usual = {"n": f"{n}", "event_id": f"{n}", "event_type": "'e'", "timestamp": f"toDateTime('{NOON}', 'UTC')"}
         add(warehouse, place, **usual, **{column: value})

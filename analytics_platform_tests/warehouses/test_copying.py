@@ -201,20 +201,19 @@ def test_only_events_only_results_or_single_tables(source: DuckDBWarehouse, targ
         copied(source, target, tables=["user_day", "users"])
 
 
-def test_a_day_without_rows_is_a_computed_day(source: DuckDBWarehouse, target: DuckDBWarehouse) -> None:
+def test_a_day_without_rows_is_a_computed_day(source: DuckDBWarehouse, twin: DuckDBWarehouse) -> None:
     empty = COMPUTED[0]
     assert source.stored_rows(user_day_table(), empty).num_rows == 0
-    copied(source, target)
-    assert empty in target.computed_days(user_day_table(), empty, empty)
-    assert empty in target.computed_days(FIRST_SEEN, empty, empty)
+    assert empty in twin.computed_days(user_day_table(), empty, empty)
+    assert empty in twin.computed_days(FIRST_SEEN, empty, empty)
     # Computed with rows meanwhile, it is replaced by none.
     query = compose("feed_daily", {"event_date": cases.DAYS[3]})
     moved = Query(
         "moved", f"SELECT DATE '{empty}' AS event_date, dau, views, likes, ctr FROM ({query.sql})", query.params
     )
-    target.replace_day(FEED_DAILY, empty, moved)
-    assert touched(copied(source, target)) == {"feed_daily": [empty]}
-    assert cells(target) == within(cells(source), source)
+    twin.replace_day(FEED_DAILY, empty, moved)
+    assert touched(copied(source, twin)) == {"feed_daily": [empty]}
+    assert cells(twin) == within(cells(source), source)
 
 
 # ------------------------------------------------------------- dry, wrong

@@ -114,48 +114,41 @@ def test_a_server_that_fails_in_between_is_asked_again(
         "UPDATE feed_actions SET age = NULL WHERE age = 7 AND {day}",
     ],
 )
-def test_a_day_that_was_changed_is_copied_anew(
-    source: DuckDBWarehouse, target: DuckDBWarehouse, statement: str
-) -> None:
-    copied(source, target, only="events")
-    whole = cells(target)
+def test_a_day_that_was_changed_is_copied_anew(source: DuckDBWarehouse, twin: DuckDBWarehouse, statement: str) -> None:
+    whole = cells(twin)
     noon = at(SHORT_DAY)
-    change(target, "events", statement.format(day=f"time > '{noon - timedelta(hours=3)}' AND time < '{noon}'"))
-    assert cells(target) != whole
+    change(twin, "events", statement.format(day=f"time > '{noon - timedelta(hours=3)}' AND time < '{noon}'"))
+    assert cells(twin) != whole
 
-    assert touched(copied(source, target, only="events")) == {"feed_actions": [SHORT_DAY]}
-    assert cells(target) == whole
+    assert touched(copied(source, twin, only="events")) == {"feed_actions": [SHORT_DAY]}
+    assert cells(twin) == whole
 
 
 def test_a_result_that_was_changed_is_copied_anew_with_what_comes_from_it(
-    source: DuckDBWarehouse, target: DuckDBWarehouse
+    source: DuckDBWarehouse, twin: DuckDBWarehouse
 ) -> None:
-    copied(source, target)
-    change(target, "results", f"UPDATE feed_daily SET ctr = ctr + 0.00000001 WHERE event_date = '{SHORT_DAY}'")
-    assert touched(copied(source, target)) == {"feed_daily": [SHORT_DAY]}
+    change(twin, "results", f"UPDATE feed_daily SET ctr = ctr + 0.00000001 WHERE event_date = '{SHORT_DAY}'")
+    assert touched(copied(source, twin)) == {"feed_daily": [SHORT_DAY]}
 
-    change(target, "results", f"UPDATE post_day SET likes = likes + 1 WHERE event_date = '{SHORT_DAY}'")
+    change(twin, "results", f"UPDATE post_day SET likes = likes + 1 WHERE event_date = '{SHORT_DAY}'")
     # Stored after them, post_day makes these two outdated.
-    found = touched(copied(source, target))
+    found = touched(copied(source, twin))
     assert found == {name: [SHORT_DAY] for name in ("post_day", "first_seen", "app_daily")}
-    assert cells(target) == within(cells(source), source)
+    assert cells(twin) == within(cells(source), source)
     for table in STANDARD_TABLES:
-        assert target.current_days(table, FIRST, LAST) == set(COMPUTED)
+        assert twin.current_days(table, FIRST, LAST) == set(COMPUTED)
 
 
-def test_events_that_are_copied_anew_bring_their_results_again(
-    source: DuckDBWarehouse, target: DuckDBWarehouse
-) -> None:
-    copied(source, target)
-    change(target, "events", f"DELETE FROM message_actions WHERE CAST(time AS DATE) = '{SHORT_DAY}'")
-    would = copied(source, target, dry_run=True)
-    done = copied(source, target)
+def test_events_that_are_copied_anew_bring_their_results_again(source: DuckDBWarehouse, twin: DuckDBWarehouse) -> None:
+    change(twin, "events", f"DELETE FROM message_actions WHERE CAST(time AS DATE) = '{SHORT_DAY}'")
+    would = copied(source, twin, dry_run=True)
+    done = copied(source, twin)
     later = [day for day in COMPUTED if day >= SHORT_DAY]
     # Series are of the day's events alone; all else may take attributes from earlier days.
     of_the_day = {"message_actions": [SHORT_DAY], "series_quarter_hour": [SHORT_DAY]}
     assert touched(done) == {**dict.fromkeys(RESULTS, later), **of_the_day}
     assert (touched(would), summary(would)) == (touched(done), summary(done))
-    assert cells(target) == within(cells(source), source)
+    assert cells(twin) == within(cells(source), source)
 
 
 def test_events_that_the_source_does_not_have_are_said(source: DuckDBWarehouse, target: DuckDBWarehouse) -> None:
