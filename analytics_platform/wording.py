@@ -1,8 +1,9 @@
-"""Filling a template, and reading `name=value` words: what reports, alerts and gates share of their texts.
+"""Filling a template, names made legible, and reading `name=value` words: what all that is said shares.
 
-Belongs here: these two mechanisms. Does not: any template (`reports/templates`, `alerts/templates`), any rule's words.
+Belongs here: these mechanisms. Does not: any template (`reports/templates`, `alerts/templates`), any rule's words.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -31,6 +32,14 @@ def fill(folder: str, template: str, language: Language, **values: object) -> Te
     """The text of `<folder>/<template>.html.j2`, with `language` at hand and every value escaped."""
     html = _environment(folder).get_template(f"{template}.html.j2").render(language=language, **values)
     return Text(html.strip())
+
+
+def legible(text: str, longest: int = 400) -> str:
+    """The text on one line, without what is not to be seen or turns the line around, and with an end."""
+    # Control signs, marks of direction, halves of letters: a name may hold any of them.
+    seen = "".join(" " if letter.isspace() else letter for letter in text)
+    seen = " ".join("".join(letter for letter in seen if unicodedata.category(letter)[0] != "C").split())
+    return seen if len(seen) <= longest else seen[: longest - 1].rstrip() + "…"
 
 
 # How a word's value is read (ValueError or KeyError: not so), and what it needs.

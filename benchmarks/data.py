@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from analytics_platform.metrics.events import METRIC_TABLES, FEED_ACTIONS
+from analytics_platform.metrics.events import FEED_ACTIONS, METRIC_TABLES
 from analytics_platform.metrics.facts import LOOKBACK_DAYS, lookback, user_day
 from analytics_platform.metrics.tables import user_day_table
 from analytics_platform.metrics.windows import day_window

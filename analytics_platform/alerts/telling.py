@@ -97,7 +97,7 @@ def notice(view: IncidentView | LateView, language: Language, zone: ZoneInfo) ->
             until = words.clock(view.muted_until or view.last, zone, view.last, language)
             line = language.say("Without a sound until {time}: {what}", what=title, time=until)
         case Reason.ACKNOWLEDGED:
-            who = words.legible(view.acknowledged_by or "", _WHO) or "?"
+            who = wording.legible(view.acknowledged_by or "", _WHO) or "?"
             line = language.say("Seen by {who}: {what}", what=title, who=who)
         case _:
             line = language.say("{what}, since {time}", what=title, time=since)
@@ -164,15 +164,15 @@ def _card(view: IncidentView, language: Language, zone: ZoneInfo, room: _Room) -
         lasted=words.span(view.since, ended, zone, now, language),
         duration=words.length(view.duration, language),
         bucket=words.span(view.last, now, zone, now, language),
-        acknowledged_by=words.legible(view.acknowledged_by or "", _WHO),
+        acknowledged_by=wording.legible(view.acknowledged_by or "", _WHO),
         muted_until=words.clock(view.muted_until, zone, now, language) if view.muted_until else None,
         members=[_member(member, language) for member in view.members[: room.members]],
         hidden=_names(rest, language, 0 if room.brief else 4) if rest else "",
-        explanation=[line for raw in view.explanation[: room.lines] if (line := words.legible(raw, _LINE))],
-        notes=[line for raw in view.notes[: room.notes] if (line := words.legible(raw, _LINE))],
+        explanation=[line for raw in view.explanation[: room.lines] if (line := wording.legible(raw, _LINE))],
+        notes=[line for raw in view.notes[: room.notes] if (line := wording.legible(raw, _LINE))],
         link=_link(view.link),
         verdict=view.verdict.value if view.verdict else None,
-        judged_by=_place(words.legible(view.judged_by or "", _WHO)),
+        judged_by=_place(wording.legible(view.judged_by or "", _WHO)),
     )
 
 
@@ -226,19 +226,19 @@ def _late(view: LateView, language: Language, zone: ZoneInfo) -> Text:
         "late",
         language,
         id=view.id,
-        source=words.legible(view.source, _WHO),
+        source=wording.legible(view.source, _WHO),
         place=_place(_service_names(view, language)),
         since=words.clock(view.since, zone, today, language),
         lasted=words.span(view.since, today, zone, today, language),
         duration=words.length(view.duration, language),
-        arriving=[words.legible(name, _WHO) for name in view.arriving[:_MOST_SERVICES]],
+        arriving=[wording.legible(name, _WHO) for name in view.arriving[:_MOST_SERVICES]],
         ended=view.ended is not None,
         link=_link(view.link),
     )
 
 
 def _late_notice(view: LateView, language: Language, zone: ZoneInfo) -> Text:
-    source = words.legible(view.source, _WHO)
+    source = wording.legible(view.source, _WHO)
     lasted = words.length(view.duration, language)
     if view.ended is not None:
         line = language.say("Data is there again: {source}, after {duration}", source=source, duration=lasted)

@@ -3,7 +3,6 @@
 Belongs here: words that texts and charts of alerts share. Does not: what is said (`telling.py`), drawing (`charts/`).
 """
 
-import unicodedata
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,18 +11,11 @@ from analytics_platform.alerts.findings import What
 from analytics_platform.alerts.telling_views import Member, known
 from analytics_platform.language import Language
 from analytics_platform.metrics.dimensions import TOTAL
+from analytics_platform.wording import legible
 
 _LONGEST_NAME, _MOST_SERVICES = 32, 3
 _NAMED_AFTER_SERVICE = ("feed_users", "senders")
 _TIMES = 9.995  # from this growth on, "×11" is easier to read than "+1,000%"
-
-
-def legible(text: str, longest: int = 400) -> str:
-    """The text on one line, without what is not to be seen or turns the line around, and with an end."""
-    # Control signs, marks of direction, halves of letters: a name may hold any of them.
-    seen = "".join(" " if letter.isspace() else letter for letter in text)
-    seen = " ".join("".join(letter for letter in seen if unicodedata.category(letter)[0] != "C").split())
-    return seen if len(seen) <= longest else seen[: longest - 1].rstrip() + "…"
 
 
 def metric_name(metric: str, language: Language) -> str:

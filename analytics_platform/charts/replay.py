@@ -13,6 +13,7 @@ from datetime import datetime, time, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from analytics_platform import wording
 from analytics_platform.alerts import telling_words as words
 from analytics_platform.alerts.findings import Severity
 from analytics_platform.alerts.telling_views import known
@@ -237,7 +238,7 @@ class _Page:
         """What the true incidents are, as far as there is room, and which were missed."""
         taken = box.left
         for span in sorted(self._within(strip.planted), key=lambda s: s.since):
-            text = words.legible(span.label, 40)
+            text = wording.legible(span.label, 40)
             if not span.found:
                 text = self.language.say("missed: {what}", what=text) if text else self.language.say("missed")
             if not text:

@@ -70,7 +70,7 @@ def copy(
         )
     if target is None and not dry_run:
         events = {table.name for table in EVENT_TABLES}
-        keep_start_date(context, [d for t in done.tables if t.name in events for d in (*t.copied, *t.equal)])
+        keep_start_date(context, {t.name: (*t.copied, *t.equal) for t in done.tables if t.name in events})
     _say(done, there, here, dry_run=dry_run)
 
 

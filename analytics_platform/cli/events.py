@@ -1,7 +1,7 @@
 """`generate` and `load`: events into files, and files into the warehouse."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,14 @@ import typer
 
 from analytics_platform.cli.console import Bars, JobError, counted, err, out
 from analytics_platform.cli.context import Context, HomeOption, begin
-from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, PAGE_EVENTS, USER_EVENTS, EventTable
+from analytics_platform.metrics.events import (
+    FEED_ACTIONS,
+    MESSAGE_ACTIONS,
+    METRIC_TABLES,
+    PAGE_EVENTS,
+    USER_EVENTS,
+    EventTable,
+)
 from analytics_platform.settings import remember
 from analytics_platform.warehouses.base import EventLoad, Loaded
 
@@ -137,7 +144,7 @@ def load_events(
     # Before anything is printed: a reader of the output that goes away must not leave this undone.
     if not simulated:
         context.home.own_events.touch()
-    keep_start_date(context, [day for result in loaded for day in result.days])
+    keep_start_date(context, {result.table.name: result.days for result in loaded})
     record_observations(context.home, context.settings, warehouse)
     for reader, result in zip(readers, loaded, strict=True):
         summary = reader.summary
@@ -202,10 +209,16 @@ def _files(paths: tuple[Path, ...]) -> str:
     return str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, first {paths[0]}"
 
 
-def keep_start_date(context: Context, days: Iterable[date]) -> None:
-    """Daily partitions begin with the first day of events, unless START_DATE was chosen and is earlier."""
+def keep_start_date(context: Context, days: Mapping[str, Iterable[date]]) -> None:
+    """Daily partitions begin with the first day of events (`days`: by table), unless START_DATE is earlier by choice.
+
+    Visitor reports have no partitions, and rankings of days before the first metric begin none for all metrics.
+    """
+    chosen = "start_date" in context.settings.model_fields_set
+    beginning = {t.name for t in METRIC_TABLES} | (set() if chosen else {USER_EVENTS.name})
     # A misdated event from the future begins no partitions.
-    first = min((day for day in days if day < context.today), default=None)
+    known = (day for name, found in days.items() if name in beginning for day in found)
+    first = min((day for day in known if day < context.today), default=None)
     settings = context.settings
     if first and ("start_date" not in settings.model_fields_set or first < settings.start_date):
         remember(context.home, "START_DATE", first.isoformat())

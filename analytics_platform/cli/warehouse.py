@@ -3,7 +3,7 @@
 Belongs here: printing. Does not: creating anything (`warehouses/`).
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from analytics_platform.cli.console import JobError, out
 from analytics_platform.cli.context import Context, HomeOption, begin
@@ -44,14 +44,14 @@ def _events(context: Context) -> None:
     """Say how far the events reach, and let the daily partitions begin with them."""
     warehouse = context.warehouse()
     spans = {table.name: warehouse.rows(compose("event_span", table=table.name))[0] for table in EVENT_TABLES}
-    days = []
+    days: dict[str, list[date]] = {}
     for name, row in spans.items():
         first, last = row["first_time"], row["last_time"]
         if not (isinstance(first, datetime) and isinstance(last, datetime)):
             out.print(f"  {name}: no events yet", markup=False)
             continue
         out.print(f"  {name}: {row['rows']:,} rows, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC", markup=False)
-        days.append(local_day(first, context.settings.zone))
+        days[name] = [local_day(first, context.settings.zone)]
     keep_start_date(context, days)
     start = begin(context.home.path).settings.start_date
     yesterday = context.today - timedelta(days=1)

@@ -237,10 +237,11 @@ def store_of(settings: Settings) -> "Store | None":
     return RedisStore(settings.redis_url, prefix=settings.redis_prefix, ca_file=settings.redis_ca_file)
 
 
-def visits_of(settings: Settings) -> "DynamoSource | None":
+def visits_of(settings: Settings, progress: Callable[[int, int], None] | None = None) -> "DynamoSource | None":
     """Where page events are read from; None: from the warehouse. Raises SettingsError for settings that lack something.
 
-    Connects to nothing yet.
+    Connects to nothing yet. `progress` is told, page by page, how many items were looked at and how many are events of
+    the window.
     """
     if settings.visits_source == "warehouse":
         return None
@@ -261,6 +262,7 @@ def visits_of(settings: Settings) -> "DynamoSource | None":
             shards=settings.dynamodb_shards,
             segments=settings.dynamodb_segments,
             export=settings.dynamodb_export,
+            progress=progress,
         )
     except ValueError as error:
         raise SettingsError(f"DYNAMODB_ACCESS is {settings.dynamodb_access}: {error}.") from None

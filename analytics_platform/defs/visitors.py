@@ -6,7 +6,7 @@ itself (`visitors/`), reading DynamoDB (`sources/dynamodb.py`).
 A report replaces the one of the same window: its rows in the warehouse, its items in DynamoDB. It is sent once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,6 +48,7 @@ DELIVERED = dg.AssetKey(["deliveries", VISITORS])
 JOB, WINDOW_JOB, STEP = "visitor_report", "visitor_report_window", "report_visitors"
 _GROUP = "visitors"
 _SHOWN = 20
+_SAID_EVERY = 100_000  # items
 
 
 class VisitConfig(dg.Config):
@@ -82,9 +83,15 @@ def config_of(window: VisitWindow, *, deliver: bool, again: bool = False) -> dic
     return {"ops": {STEP: {"config": config}}}
 
 
-def report_of(warehouse: Warehouse, settings: Settings, window: VisitWindow, moment: datetime) -> VisitReport:
-    """The report of that window from where the events are; nothing is stored."""
-    source = visits_of(settings)
+def report_of(
+    warehouse: Warehouse,
+    settings: Settings,
+    window: VisitWindow,
+    moment: datetime,
+    progress: Callable[[int, int], None] | None = None,
+) -> VisitReport:
+    """The report of that window from where the events are; nothing is stored. `progress`: see `resources.visits_of`."""
+    source = visits_of(settings, progress)
     if source is None:
         return make_report(warehouse.table, window, moment, settings.zone)
     from analytics_platform.warehouses.scratch import Scratch
@@ -236,7 +243,7 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
         moment = now()
         window = window_of(config, settings, moment)
         with working(context, VISITOR_KEY, settings), _reading(settings):
-            report = report_of(warehouse, settings, window, moment)
+            report = report_of(warehouse, settings, window, moment, _told(context.log.info))
             kept = keep(warehouse, settings, report)
             newest = newest_event(warehouse, settings)
         texts = messages(report, Language(settings.locale), settings.zone, newest, bom=settings.csv_bom)
@@ -267,6 +274,19 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
             raise dg.Failure(said, allow_retries=False)
 
     return [report_visitors]
+
+
+def _told(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Says every so often how far a long reading has come."""
+    said = 0
+
+    def tell(items: int, events: int) -> None:
+        nonlocal said
+        if items // _SAID_EVERY > said:
+            said = items // _SAID_EVERY
+            say(f"{items:,} items looked at, {events:,} of them in the window")
+
+    return tell
 
 
 def _about(window: VisitWindow, settings: Settings) -> Mapping[str, dg.MetadataValue]:

@@ -11,10 +11,9 @@ from datetime import date
 from analytics_platform.language import Language
 from analytics_platform.metrics.app import METRICS
 from analytics_platform.metrics.frames import ratio
+from analytics_platform.spreadsheet import csv_of, decimal_mark, harmless
 
 COLUMNS = ("service", "dimension", "dimension_value", "date", *METRICS)
-# What makes a spreadsheet take a text for a formula, and their full-width twins.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def write(rows: Iterable[Mapping[str, object]], language: Language, *, bom: bool) -> bytes:
@@ -24,15 +23,8 @@ def write(rows: Iterable[Mapping[str, object]], language: Language, *, bom: bool
     Delimiter and decimal mark are those of the language's spreadsheets: `,` and `.`, or `;` and `,`. A text that a
     spreadsheet would run as a formula begins with an apostrophe.
     """
-    delimiter, mark = _marks(language)
-    content = io.BytesIO()
-    # Encoded as it is written: the table of ten years is 17 MB, as text it would be held at four bytes a letter.
-    stream = io.TextIOWrapper(content, encoding="utf-8-sig" if bom else "utf-8", newline="")
-    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(row, mark) for row in rows)
-    stream.flush()
-    return content.getvalue()
+    mark = decimal_mark(language)
+    return csv_of(COLUMNS, (_cells(row, mark) for row in rows), language, bom=bom)
 
 
 def first_day(content: bytes) -> date | None:
@@ -43,12 +35,6 @@ def first_day(content: bytes) -> date | None:
     next(reader)
     row = next(reader, None)
     return date.fromisoformat(row[COLUMNS.index("date")]) if row else None
-
-
-def _marks(language: Language) -> tuple[str, str]:
-    """Delimiter and decimal mark: where the comma is the mark, spreadsheets take the semicolon for the delimiter."""
-    mark = language.compact(0.5).strip("05")
-    return (";" if mark == "," else ","), mark
 
 
 def _cells(row: Mapping[str, object], mark: str) -> tuple[object, ...]:
@@ -82,5 +68,4 @@ def _rate(numerator: int | None, denominator: int | None, mark: str) -> str:
 
 
 def _text(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return "" if value is None else harmless(str(value))

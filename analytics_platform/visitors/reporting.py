@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from analytics_platform.language import Language
 from analytics_platform.metrics.tables import EVENT_REPORTS, VISITOR_REPORTS, ResultTable, result_schema
 from analytics_platform.queries import Query, compose
-from analytics_platform.visitors.spreadsheet import csv_of
+from analytics_platform.visitors.spreadsheet import written
 from analytics_platform.visitors.window import VisitWindow, in_utc
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ def make_report(
 
 
 def visitors_csv(report: VisitReport, language: Language, *, bom: bool) -> bytes:
-    """The visitor report as CSV, all columns; IP addresses are in it. See `spreadsheet.csv_of`."""
-    return csv_of(report.visitors, report.zone, language, bom=bom)
+    """The visitor report as CSV, all columns; IP addresses are in it. See `spreadsheet.written`."""
+    return written(report.visitors, report.zone, language, bom=bom)
 
 
 def events_csv(report: VisitReport, language: Language, *, bom: bool) -> bytes:
-    """The event report as CSV, all columns. See `spreadsheet.csv_of`."""
-    return csv_of(report.events, report.zone, language, bom=bom)
+    """The event report as CSV, all columns. See `spreadsheet.written`."""
+    return written(report.events, report.zone, language, bom=bom)
 
 
 def _bounds(window: VisitWindow) -> dict[str, object]:

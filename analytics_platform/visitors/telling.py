@@ -4,7 +4,6 @@ Belongs here: from the report to messages. Does not: the figures of single visit
 are in `templates/`. IP addresses are in the files alone.
 """
 
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import nsmallest
@@ -107,7 +106,7 @@ def _lists(report: VisitReport, language: Language) -> list[Top]:
     tops = [_top(heading, column, most, longest, language) for heading, column, most, longest in entries]
     busy = visitors.select(["visitor", "n_interactions"])
     by_events = busy.sort_by([("n_interactions", "descending"), ("visitor", "ascending")]).slice(0, _BUSIEST)
-    lines = tuple(Line(_legible(row["visitor"], _LONGEST_ID), row["n_interactions"]) for row in by_events.to_pylist())
+    lines = tuple(Line(_named(row["visitor"], _LONGEST_ID), row["n_interactions"]) for row in by_events.to_pylist())
     busiest = Top(language.say("Busiest visitors by events"), lines, visitors.num_rows - len(lines))
     return [*tops[:3], busiest, tops[3]]
 
@@ -117,8 +116,12 @@ def _top(heading: str, column: "pa.ChunkedArray", most: int, longest: int, langu
     counted = column.drop_null().value_counts()
     found = list(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
     first = nsmallest(most, found, key=lambda one: (-one[1], one[0]))
-    lines = tuple(Line(_legible(value, longest), count, _share(count, len(column), language)) for value, count in first)
+    lines = tuple(Line(_named(value, longest), count, _share(count, len(column), language)) for value, count in first)
     return Top(heading, lines, len(found) - len(lines))
+
+
+def _named(value: str, longest: int) -> str:
+    return wording.legible(value, longest) or "?"
 
 
 def _share(count: int, of: int, language: Language) -> str:
@@ -135,10 +138,3 @@ def _clock(moment: datetime, zone: ZoneInfo) -> str:
     clock = f"{local:%H:%M:%S}" if local.second or local.microsecond else f"{local:%H:%M}"
     wall = local.replace(tzinfo=None, fold=0)
     return f"{clock} ({local.isoformat()[-6:]})" if ambiguous(wall, zone) else clock
-
-
-def _legible(value: str, longest: int) -> str:
-    """On one line, without what is not to be seen or turns the line around, and with an end."""
-    seen = "".join(" " if letter.isspace() else letter for letter in value)
-    seen = " ".join("".join(letter for letter in seen if unicodedata.category(letter)[0] != "C").split()) or "?"
-    return seen if len(seen) <= longest else f"{seen[: longest - 1].rstrip()}…"

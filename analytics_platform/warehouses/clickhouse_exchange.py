@@ -164,7 +164,9 @@ def _collected(desk: Desk, name: str, day: date) -> dict[str, int]:
 
 def _let_others_end(desk: Desk, name: str, day: date) -> None:
     enough = time.monotonic() + 3 * desk.patience_seconds  # they may be many, one after the other
-    while any(age < desk.patience_seconds for age in _collected(desk, name, day).values()) and time.monotonic() < enough:
+    while (
+        any(age < desk.patience_seconds for age in _collected(desk, name, day).values()) and time.monotonic() < enough
+    ):
         time.sleep(random.uniform(0.02, 0.1))
 
 

@@ -15,8 +15,6 @@ from analytics_platform.metrics.events import (
     EVENT_TABLES,
     FEED_ACTIONS,
     MESSAGE_ACTIONS,
-    PAGE_EVENTS,
-    USER_EVENTS,
     EventTable,
     arrow_schema,
 )
@@ -370,48 +368,3 @@ def test_a_file_that_grows_while_it_is_read(write: Write) -> None:
     path.write_text(f"{HEADER}\n{ROW}\n{ROW}\n")
     with pytest.raises(EventFileError, match="changed while it was read"):
         list(batches)
-
-
-# ---------------------------------------------------- tables of many kinds
-
-
-def test_video_events_with_the_names_of_their_program(write: Write) -> None:
-    path = write(
-        "videos.csv",
-        "event_id,event_type,timestamp,pays,id_categorie,user_id,session_id,watch_duration,file_size,raw_data,x",
-        '18446744073709551615,video_view,2026-11-20T10:00:00.123Z,Mali,,42,,1.5e1,-1,"{""a"": ""b, c""}",1',
-        "1,Video_Skip,1763632800, Cameroun ,sport,\\N,s-1,,,,",
-    )
-    first, second = read(path, table=USER_EVENTS)
-    given = {"event_id", "event_type", "time", "category", "country", "user_id", "session_id", "watch_duration"}
-    assert {name: first[name] for name in given} == {
-        "event_id": 2**64 - 1,
-        "event_type": "video_view",
-        "time": datetime(2026, 11, 20, 10, 0, 0, 123_000),  # noqa: DTZ001
-        "category": "unknown",
-        "country": "Mali",
-        "user_id": "42",
-        "session_id": None,
-        "watch_duration": 15.0,
-    }
-    assert (first["file_size"], first["raw_data"], first["video_id"]) == (-1, '{"a": "b, c"}', None)
-    assert {name: second[name] for name in ("event_type", "country", "category", "user_id", "session_id")} == {
-        "event_type": "Video_Skip",
-        "country": "Cameroun",
-        "category": "sport",
-        "user_id": None,
-        "session_id": "s-1",
-    }
-    assert second["inserted_at"] is None
-
-
-def test_page_events_one_row_bad(write: Write) -> None:
-    head = "request_id,created,visitor,adblock,pathname"
-    good = "r-1,2026-11-20 10:00:00,v-1,TRUE,/a"
-    path = write("pages.csv", head, good, "r-2,2026-11-20 10:00:00,v-1,maybe,/a")
-    with pytest.raises(BadRowError) as caught:
-        read(path, table=PAGE_EVENTS)
-    wanted = "column adblock: 'maybe' is neither true (t, yes, 1) nor false (f, no, 0) or empty"
-    assert str(caught.value) == f"{path}, line 3, {wanted}"
-    [row] = read(write("good.csv", head, good), table=PAGE_EVENTS)
-    assert (row["adblock"], row["visitor"], row["pathname"], row["domain"]) == (True, "v-1", "/a", None)

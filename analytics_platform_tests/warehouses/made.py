@@ -19,7 +19,7 @@ _EVENTS: dict[Kind, Sequence[Any]] = {
     Kind.INT64: (-(2**63), 2**63 - 1, None, 0),
     Kind.INT16: (-(2**15), 2**15 - 1, None),
     Kind.INT8: (-128, 127, None),
-    Kind.FLOAT: (0.1 + 0.2, -1e300, None, 0.0, 5e-324, 1e12),
+    Kind.FLOAT: (0.1 + 0.2, -1e300, None, 0.0, 2e-9, 1e12),
     Kind.BOOL: (True, None, False),
     Kind.TEXT: ("view", "like", "unknown"),
     Kind.LONG_TEXT: (*_TEXTS, None),
