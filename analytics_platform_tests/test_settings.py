@@ -57,7 +57,7 @@ def test_precedence(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         ("DUCKDB_MEMORY_LIMIT", "1MMB", "is not a size"),
         ("DUCKDB_THREADS", "-1", "greater than or equal to 0"),
         ("LOCK_TIMEOUT_SECONDS", "0", "greater than 0"),
-        ("RANKING_MODE", "fast", "'normalised' or 'compat'"),
+        ("RANKING_MODE", "fast", "'compat' or 'normalised'"),
         ("RANKING_WEIGHTS", "video_view", "'video_view' is not a weight; write entries such as"),
         ("RANKING_PREVIOUS_HOURS", "30", "30 is not a multiple of RANKING_RECENT_HOURS (24)"),
         ("RANKING_SIGNIFICANCE", "1", "less than 1"),

@@ -51,11 +51,11 @@ def visitors(
 
     Example: `analytics-platform visitors --from 2026-11-19 --to 2026-11-21`
     """
+    context = begin(home)
     if (last_minutes is None) == (start is None and end is None):
         raise typer.BadParameter("give --last-minutes N, or --from A and --to B")
     if (start is None) != (end is None):
         raise typer.BadParameter("give both --from A and --to B")
-    context = begin(home)
     window = _window(context, last_minutes, start, end)
     from analytics_platform.defs.visitors import JOB, config_of
 

@@ -3,82 +3,19 @@
 import csv
 import gzip
 import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
 import pytest
 
 from analytics_platform.metrics.events import PAGE_EVENTS, arrow_schema
-from analytics_platform.queries import Query
-from analytics_platform.simulate.scenario import Scenario
-from analytics_platform.simulate.visits import visit_document
 from analytics_platform.sources import visits
 from analytics_platform.sources.files import EventReader
 from analytics_platform.sources.problems import BadRowError, EventFileError
-from analytics_platform.sources.visits import VisitReader, flat_items, visit_reader
-from analytics_platform.warehouses.base import EventLoad
-from analytics_platform.warehouses.duckdb import DuckDBWarehouse
-
-VISITOR = "0123456789abcdef0123456789abcdef"
-EVENT = {
-    "adblock": False,
-    "created": "2019-06-20T18:35:06.523086+09:00",
-    "hash": "#team",
-    "ip_address": "203.0.113.9",
-    "language": "ja",
-    "navigator_platform": "Win32",
-    "pathname": "/en/",
-    "request_id": "5b0ee6b4-93d5-4b3e-a4b5-0c7a3a3f9d10",
-    "type": "page",
-    "user_agent": "Mozilla/5.0",
-}
-
-Write = Callable[..., Path]
-
-
-def document(*events: object, **site: Any) -> dict[str, Any]:
-    """One account with one site and one visitor, who has these events."""
-    below = {
-        "domain": "example.org",
-        "metadata": {"plan": "free", "at": [1, 2]},
-        "provider": "fb",
-        "type": "website",
-        "visitors": {VISITOR: {"events": list(events), "sender_id": "77"}},
-    }
-    return {"id": "account-1", "name": "Ours", "properties": {"site-1": below | site}}
-
-
-def event(number: int, **fields: object) -> dict[str, object]:
-    """An event with an id of its own."""
-    return EVENT | {"request_id": f"request-{number}"} | fields
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(content: object, name: str = "events.json") -> Path:
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write
-
-
-def read(*paths: Path, **options: Any) -> list[dict[str, Any]]:
-    reader = VisitReader(paths, **options)
-    return [row for batch in reader.batches() for row in batch.to_pylist()]
-
-
-def failure(*paths: Path, **options: Any) -> str:
-    with pytest.raises(EventFileError) as caught:
-        read(*paths, **options)
-    return str(caught.value)
-
+from analytics_platform.sources.visits import VisitReader, visit_reader
+from analytics_platform_tests.sources.visits_written import EVENT, VISITOR, Write, document, event, failure, read
 
 # ------------------------------------------------------------- what is read
 
@@ -360,53 +297,3 @@ def test_the_form_is_told_by_the_name(write: Write, tmp_path: Path) -> None:
     assert [row["visitor"] for batch in reader.batches() for row in batch.to_pylist()] == ["v"]
     with pytest.raises(EventFileError, match=r"events.json.gz is nested JSON and .*events.csv is not; load them one"):
         visit_reader([flat, nested])
-
-
-def test_flat_items_say_all_that_the_nested_form_says() -> None:
-    whole = document(event(1), event(2, zoom=2))
-    first, second = flat_items(whole)
-    assert first == event(1) | {
-        "id": "account-1",
-        "name": "Ours",
-        "property": "site-1",
-        "domain": "example.org",
-        "provider": "fb",
-        "property_type": "website",
-        "metadata": {"plan": "free", "at": [1, 2]},
-        "visitor": VISITOR,
-        "sender_id": "77",
-    }
-    assert second["zoom"] == 2
-    assert whole == document(event(1), event(2, zoom=2))  # as it was
-    with pytest.raises(EventFileError, match="event 1 is no object"):
-        list(flat_items(document("page")))
-
-
-def test_nested_and_flat_files_give_the_same_rows(write: Write, tmp_path: Path) -> None:
-    run = Scenario(first_day=date(2026, 9, 1), days=3, users=800, seed=1, zone=ZoneInfo("UTC"))
-    nested = visit_document(run)[0]
-    items = list(flat_items(nested))
-    path = tmp_path / "flat.csv"
-    names = sorted({name for item in items for name in item})
-    with path.open("w", encoding="utf-8", newline="") as out:
-        rows = csv.DictWriter(out, names)
-        rows.writeheader()
-        rows.writerows(
-            {name: json.dumps(v) if isinstance(v, dict) else v for name, v in item.items()} for item in items
-        )
-    one = pa.Table.from_batches(VisitReader([write(nested)]).batches())
-    other = pa.Table.from_batches(visit_reader([path]).batches())
-    assert one.num_rows == len(items)
-    assert one.equals(other)
-
-
-def test_they_are_loaded_like_all_events(write: Write, tmp_path: Path) -> None:
-    warehouse = DuckDBWarehouse(tmp_path / "events.duckdb", tmp_path / "results.duckdb", tmp_path)
-    reader = VisitReader([write(document(event(1), event(2, created="2019-06-24T13:48:34Z", hash=None)))])
-    [loaded] = warehouse.load([EventLoad(reader.table, reader.batches())], ZoneInfo("Asia/Tokyo"))
-    assert (loaded.rows, loaded.days) == (2, (date(2019, 6, 20), date(2019, 6, 24)))
-    stored = warehouse.rows(Query("stored", "SELECT visitor, adblock, hash FROM events.page_events ORDER BY time"))
-    assert stored == [
-        {"visitor": VISITOR, "adblock": False, "hash": "#team"},
-        {"visitor": VISITOR, "adblock": False, "hash": None},
-    ]
