@@ -234,7 +234,7 @@ def test_the_other_chat_waits_for_no_answer_to_this_one(world: World, part: int)
     world.server.faults.append(Fault("stall", METHODS[part], ANN))
 
     def let_go() -> bool:
-        until(lambda: len(world.server.to(BOB)) == 3)
+        until(lambda: len(world.server.to(BOB)) == 3 and bool(world.taken(part, ANN)))
         world.server.closing.set()
         return len(world.taken(part, ANN)) == 1 and not any(world.taken(later, ANN) for later in range(part + 1, 3))
 
