@@ -15,7 +15,7 @@ from analytics_platform_tests import clickhouse_service
 def pytest_configure(config: pytest.Config) -> None:
     """Dagster's backfill policies are "beta"; the version is pinned, so the notice tells nothing new."""
     config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
-    # Looked for every 700 new objects, cycles cost an eighth of the CPU of all tests; so rarely, they cost 70 MB.
+    # Looked for every 700 new objects, cycles cost an eighth of the CPU of all tests; so rarely, they cost 150 MB.
     gc.set_threshold(50_000, 20, 20)
 
 
@@ -23,6 +23,7 @@ def pytest_collection_finish() -> None:
     """What was imported for the tests stays to the end, and need not be looked through for what can go."""
     gc.collect()
     gc.freeze()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with a test marked `slow` come first, whole: what takes long does not begin when all else is done."""

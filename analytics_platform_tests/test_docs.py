@@ -43,8 +43,8 @@ VIDEOS = """event_id,event_type,timestamp,pays,id_categorie,video_id,user_id,com
 2,video_share,{day} 11:00:00,Mali,school,7,bob,
 3,video_view,{before} 11:00:00,Togo,health,8,bob,0.9
 """
-VISITS = """{{"id": "1", "name": "site", "properties": {{"p": {{"domain": "example.org", "metadata": {{}}, "provider": "fb",
-"type": "website", "visitors": {{"v1": {{"events": [{{"created": "{day}T19:00:00.5+09:00", "pathname": "/en/",
+VISITS = """{{"id": "1", "name": "site", "properties": {{"p": {{"domain": "example.org", "provider": "fb",
+"metadata": {{}}, "type": "website", "visitors": {{"v1": {{"events": [{{"created": "{day}T19:00:00.5+09:00", "pathname": "/en/",
 "request_id": "r1", "type": "page", "adblock": false}}]}}}}}}}}}}
 """
 

@@ -236,7 +236,8 @@ def page(
     if not context.settings.unsubscribe_url:
         err.print("note: UNSUBSCRIBE_URL is not set, so no mail has the link to this page", markup=False)
     out.print(f"listening on http://{host}:{port}/; stop with Ctrl-C", markup=False)
-    titles = {name: report.title for name, report in all_reports().items()} | {"alerts": "Alerts", "visitors": "Visitors"}
+    titles = {name: report.title for name, report in all_reports().items()}
+    titles |= {"alerts": "Alerts", "visitors": "Visitors"}
     site = pages(
         context.office().ledgers.subscribers, clock=now, reports=titles, titles={"problems": "Problems of the platform"}
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from analytics_platform.metrics.events import METRIC_TABLES, PAGE_EVENTS, USER_EVENTS
+from analytics_platform.metrics.events import METRIC_TABLES
 from analytics_platform.queries import Query, compose
 
 # What each table reads of the same day, directly or through another. A table of events alone is not listed.
@@ -20,33 +20,21 @@ _COMES_FROM: Mapping[str, tuple[str, ...]] = {
     "app_daily": ("user_day", "post_day"),
 }
 
-# The event tables behind a table; behind all others those of the metrics.
-_EVENTS: Mapping[str, tuple[str, ...]] = {
-    "rankings_popular": (USER_EVENTS.name,),
-    "rankings_trending": (USER_EVENTS.name,),
-    "visitor_reports": (PAGE_EVENTS.name,),
-    "event_reports": (PAGE_EVENTS.name,),
-}
+# As of a moment of the day, or of a window: what they said then stays true of it, and events of the day go on coming.
+_SNAPSHOTS = ("rankings_popular", "rankings_trending", "visitor_reports", "event_reports")
 _METRIC_EVENTS = tuple(table.name for table in METRIC_TABLES)
 
-# How many days before its own a table's events reach back to: facts/user_day looks for attributes there, a ranking
-# compares the 72 hours before a moment of its day.
+# How many days before its own a table's events reach back to: facts/user_day looks for attributes there.
 _LOOKBACK = 30
-_NEARER = {
-    "series_quarter_hour": 0,
-    "rankings_popular": 3,
-    "rankings_trending": 3,
-    "visitor_reports": 0,
-    "event_reports": 0,
-}
+_OF_THE_DAY_ALONE = ("series_quarter_hour",)
 
 
 @dataclass(frozen=True)
 class Lineage:
     """What must be in order for a table's day to be current: `tables`, the table itself first.
 
-    `pairs`: (derived, base); derived is outdated when base was computed later. `events`: the event tables that it comes
-    from; `lookback`: how many days before it have events that the day depends on.
+    `pairs`: (derived, base); derived is outdated when base was computed later. `events`: the event tables by which
+    it is outdated; `lookback`: how many days before it have events that the day depends on.
     """
 
     tables: tuple[str, ...]
@@ -59,7 +47,8 @@ def lineage(name: str) -> Lineage:
     """The lineage of the result table of that name."""
     tables = (name, *_COMES_FROM.get(name, ()))
     pairs = tuple((derived, base) for derived in tables for base in _COMES_FROM.get(derived, ()))
-    return Lineage(tables, pairs, _NEARER.get(name, _LOOKBACK), _EVENTS.get(name, _METRIC_EVENTS))
+    lookback = 0 if name in _OF_THE_DAY_ALONE else _LOOKBACK
+    return Lineage(tables, pairs, lookback, () if name in _SNAPSHOTS else _METRIC_EVENTS)
 
 
 def current_days(name: str, first: date, last: date, basis: str) -> Query:

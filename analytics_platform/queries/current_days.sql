@@ -7,6 +7,7 @@
 SELECT event_date
 FROM results.computed_days
 WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $last_day AND basis = $basis
+{% if events %}
   AND event_date NOT IN (
     SELECT computed.event_date
     FROM results.computed_days AS computed
@@ -17,6 +18,7 @@ WHERE table_name = $table_name AND event_date >= $first_day AND event_date <= $l
       AND loaded.event_date <= computed.event_date AND loaded.event_date >= computed.event_date - INTERVAL {{ lookback }} DAY
       AND loaded.loaded_at > computed.computed_at
   )
+{% endif %}
 {% if pairs %}
   AND event_date NOT IN (
     SELECT base.event_date

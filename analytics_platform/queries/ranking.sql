@@ -2,32 +2,69 @@
   What rankings are made of; see rankings/counting.py for rows and columns.
 
   A moment's slice is its place among those of the length of the recent window, from the oldest, which is 0, to the
-  recent window itself; a set of slices is the bits of a number. Who it was is the 128 bits of a digest and, in its last
-  bits, whether a user's or a session's: an exact count of texts is one of 128 bits on ClickHouse as well.
+  recent window itself; a set of slices is the bits of a number. As many categories as fit into 62 bits are a word: the
+  slices that a person was there in all of them are one number.
 
-  `event` is a view: each use reads the columns that it needs. Kept, ten million events are more than memory holds, and
-  writing them aside costs more than reading them again.
+  Texts are read once and grouped by numbers from then on. Few texts are numbered. Who it was and which video are the 64
+  bits of a hash: among ten million persons, that any two are taken for one has a chance of 1 in 370,000, and would make
+  one count smaller by one. (128 bits would cost a sixth of the whole.)
+
+  A group's number is a country's, or a category's below 0.
 #}
 {% set recent = slices %}
-{% set per_word = 62 // (slices + 1) %}
+{% set width = slices + 1 %}
+{% set per_word = 62 // width %}
 {% set earlier = 2 ** slices - 1 %}
+{% set word = '((category - 1) // %d)' % per_word %}
+{% set bit = '(CAST(1 AS BIGINT) << ((category - 1) %% %d * %d + slice))' % (per_word, width) %}
 {% macro label(column) %}coalesce(nullif(nullif({{ column }}, ''), 'unknown'), 'Unknown'){% endmacro %}
-{# Distinct persons from their sets of slices, a set a person. #}
-{% macro persons(bits) %}
-    count(*) FILTER (WHERE {{ bits }} >= {{ 2 ** recent }}) AS users_recent,
-    count(*) FILTER (WHERE {{ bits }} & {{ earlier }} <> 0) AS users_previous
-    {% for k in range(slices) %}
-    , count(*) FILTER (WHERE {{ bits }} & {{ 2 ** k }} <> 0) AS in_{{ k }}
+{% macro within() %}FROM events.user_events
+    WHERE time >= $start AND time < $end{% endmacro %}
+{# The slices of a word in any of its categories. #}
+{% macro folded(bits) %}
+{% for k in range(width) %}
+      {% set all = namespace(bits=0) %}
+      {% for n in range(per_word) %}
+        {% set all.bits = all.bits + 2 ** (n * width + k) %}
+      {% endfor %}
+      CASE WHEN {{ bits }} & {{ all.bits }} <> 0 THEN {{ 2 ** k }} ELSE 0 END{{ ' + ' if not loop.last }}
     {% endfor %}
 {% endmacro %}
+{# Distinct persons, from how many of them were there in which slices. #}
+{% macro persons(slices_there, number) %}
+    coalesce(sum({{ number }}) FILTER (WHERE {{ slices_there }} >= {{ 2 ** recent }}), 0) AS users_recent,
+    coalesce(sum({{ number }}) FILTER (WHERE {{ slices_there }} & {{ earlier }} <> 0), 0) AS users_previous
+    {% for k in range(slices) %}
+    , coalesce(sum({{ number }}) FILTER (WHERE {{ slices_there }} & {{ 2 ** k }} <> 0), 0) AS in_{{ k }}
+    {% endfor %}
+{% endmacro %}
+{% macro previous(part) %}{% for k in range(slices) %}{{ part }}.in_{{ k }}{{ ' + ' if not loop.last }}{% endfor %}{% endmacro %}
 {% macro audience(part) %}
-{{ part }}.users_recent AS users_recent, {{ part }}.users_previous AS users_previous,
-  {% for k in range(slices) %}{{ part }}.in_{{ k }}{{ ' + ' if not loop.last }}{% endfor %} AS audience_previous,
-  {% for k in range(slices) %}{{ part }}.in_{{ k }} * {{ part }}.in_{{ k }}{{ ' + ' if not loop.last }}{% endfor %} AS audience_squares{% endmacro %}
-WITH event AS NOT MATERIALIZED (
-  SELECT country, category, event_type, video_id, person, slice,
-    CAST(floor(weight * greatest(exp(-greatest(age, 0) / $decay), $floor) * 1000000 + 0.5) AS BIGINT) AS score,
-    CASE WHEN event_type = 'video_view' AND slice = {{ recent }} THEN
+CAST({{ part }}.users_recent AS BIGINT) AS users_recent, CAST({{ part }}.users_previous AS BIGINT) AS users_previous,
+  CAST({{ previous(part) }} AS BIGINT) AS audience_previous,
+  CAST({% for k in range(slices) %}{{ part }}.in_{{ k }} * {{ part }}.in_{{ k }}{{ ' + ' if not loop.last }}{% endfor %} AS BIGINT) AS audience_squares{% endmacro %}
+{% macro summed() %}
+CAST(sum(score_recent) AS BIGINT) AS score_recent, CAST(sum(score_previous) AS BIGINT) AS score_previous,
+    CAST(sum(events_recent) AS BIGINT) AS events_recent, CAST(sum(events_previous) AS BIGINT) AS events_previous{% endmacro %}
+{# A few rows each: the texts as the events have them. #}
+WITH one_country AS MATERIALIZED (
+  SELECT country, {{ label('country') }} AS name, CAST(dense_rank() OVER (ORDER BY {{ label('country') }}) AS INTEGER) AS number
+  FROM (SELECT DISTINCT country {{ within() }}) AS one
+),
+one_category AS MATERIALIZED (
+  SELECT category, {{ label('category') }} AS name, CAST(dense_rank() OVER (ORDER BY {{ label('category') }}) AS INTEGER) AS number
+  FROM (SELECT DISTINCT category {{ within() }}) AS one
+),
+one_type AS MATERIALIZED (
+  SELECT event_type, CAST(row_number() OVER () AS INTEGER) AS number,
+    CASE event_type{% for k in range(types) %} WHEN $type_{{ k }} THEN $weight_{{ k }}{% endfor %} ELSE 0.0 END AS weight
+  FROM (SELECT DISTINCT event_type {{ within() }}) AS one
+),
+event AS MATERIALIZED (
+  SELECT one_country.number AS country, one_category.number AS category, one_type.number AS type,
+    read.slice AS slice, read.video AS video, read.person AS person,
+    CAST(floor(one_type.weight * greatest(exp(-greatest(read.age, 0) / $decay), $floor) * 1000000 + 0.5) AS BIGINT) AS score,
+    CASE WHEN read.event_type = 'video_view' AND read.slice = {{ recent }} THEN
       CASE WHEN completion_rate IS NULL THEN
         CASE WHEN isfinite(watch_duration) AND isfinite(video_duration) AND video_duration > 0 AND watch_duration > 0
           THEN CAST(floor(least(watch_duration / video_duration, 1) * 1000000 + 0.5) AS INTEGER) END
@@ -36,174 +73,200 @@ WITH event AS NOT MATERIALIZED (
       END
     END AS completion
   FROM (
-    SELECT {{ label('country') }} AS country, {{ label('category') }} AS category,
-      event_type, nullif(video_id, '') AS video_id, completion_rate, watch_duration, video_duration,
-      xor(
-        md5_number(coalesce(nullif(user_id, ''), nullif(session_id, ''), '')),
-        CAST(CASE WHEN user_id <> '' THEN 1 WHEN session_id <> '' THEN 2 ELSE 0 END AS UHUGEINT)
-      ) AS person,
+    SELECT country, category, event_type, completion_rate, watch_duration, video_duration,
+      CASE WHEN video_id <> '' THEN hash(video_id) END AS video,
+      CASE WHEN user_id <> '' THEN hash(user_id) WHEN session_id <> '' THEN hash(session_id, 1) ELSE 0 END AS person,
       CAST((epoch_us(time) - epoch_us($start)) // $slice_length AS TINYINT) AS slice,
-      CASE event_type{% for k in range(types) %} WHEN $type_{{ k }} THEN $weight_{{ k }}{% endfor %} ELSE 0.0 END AS weight,
       epoch_us(CASE WHEN time >= $recent_start THEN $recent_anchor ELSE $previous_anchor END) - epoch_us(time) AS age
-    FROM events.user_events
-    WHERE time >= $start AND time < $end
+    {{ within() }}
   ) AS read
+  JOIN one_country ON one_country.country IS NOT DISTINCT FROM read.country
+  JOIN one_category ON one_category.category IS NOT DISTINCT FROM read.category
+  JOIN one_type ON one_type.event_type = read.event_type
 ),
-{# A few rows: what is counted of groups, types, countries alike. #}
-combination AS MATERIALIZED (
-  SELECT country, category, event_type,
-    coalesce(sum(score) FILTER (WHERE slice = {{ recent }}), 0) AS score_recent,
-    coalesce(sum(score) FILTER (WHERE slice < {{ recent }}), 0) AS score_previous,
-    count(*) FILTER (WHERE slice = {{ recent }}) AS events_recent,
-    count(*) FILTER (WHERE slice < {{ recent }}) AS events_previous,
-    coalesce(sum(completion) FILTER (WHERE completion >= 0), 0) AS completion_recent,
-    count(*) FILTER (WHERE completion >= 0) AS completions_recent,
-    count(*) FILTER (WHERE completion < 0) AS odd
-  FROM event
-  GROUP BY country, category, event_type
+country AS MATERIALIZED (SELECT DISTINCT number, name FROM one_country),
+category AS MATERIALIZED (
+  SELECT number, name, CAST((number - 1) // {{ per_word }} AS INTEGER) AS word, CAST((number - 1) % {{ per_word }} * {{ width }} AS TINYINT) AS shift
+  FROM (SELECT DISTINCT number, name FROM one_category) AS one
 ),
-place AS MATERIALIZED (
-  SELECT country, category, country_number, category_number, (category_number - 1) // {{ per_word }} AS word,
-    (category_number - 1) % {{ per_word }} * {{ slices + 1 }} AS shift
-  FROM (
-    SELECT country, category, CAST(dense_rank() OVER (ORDER BY country) AS INTEGER) AS country_number,
-      CAST(dense_rank() OVER (ORDER BY category) AS INTEGER) AS category_number
-    FROM (SELECT DISTINCT country, category FROM combination) AS one
-  ) AS numbered
-),
-category_place AS MATERIALIZED (
-  SELECT DISTINCT category, category_number, word, shift FROM place
-),
-{# Of each person the slices of many categories in one number: a row a person and country, not one a category too. #}
-seen AS MATERIALIZED (
-  SELECT place.country_number AS country_number, event.person AS person, place.word AS word,
-    bit_or(CAST(1 AS BIGINT) << (place.shift + event.slice)) AS bits
-  FROM event
-  JOIN place ON place.country = event.country AND place.category = event.category
-  GROUP BY place.country_number, event.person, place.word
-),
-in_group AS MATERIALIZED (
-  SELECT country_number, NULL AS category_number, {{ persons('slices') }}
-  FROM (
-    SELECT country_number, person, bit_or(
-    {% for k in range(slices + 1) %}
-      {% set all = namespace(bits=0) %}
-      {% for n in range(per_word) %}
-        {% set all.bits = all.bits + 2 ** (n * (slices + 1) + k) %}
-      {% endfor %}
-      CASE WHEN bits & {{ all.bits }} <> 0 THEN {{ 2 ** k }} ELSE 0 END{{ ' + ' if not loop.last }}
-    {% endfor %}
-    ) AS slices
-    FROM seen
-    GROUP BY country_number, person
-  ) AS one
-  GROUP BY country_number
+group_name AS MATERIALIZED (
+  SELECT number AS group_number, 'country' AS ranked_by, name, {{ top_country }} AS shown FROM country
   UNION ALL
-  SELECT NULL, category_number, {{ persons('slices') }}
-  FROM (
-    SELECT category_place.category_number AS category_number, (one.bits >> category_place.shift) & {{ 2 ** (slices + 1) - 1 }} AS slices
-    FROM (SELECT person, word, bit_or(bits) AS bits FROM seen GROUP BY person, word) AS one
-    JOIN category_place ON category_place.word = one.word
-  ) AS each_category
-  WHERE slices <> 0
-  GROUP BY category_number
+  SELECT -number, 'category', name, {{ top_category }} FROM category
 ),
-video AS MATERIALIZED (
-  SELECT country_number, category_number, video_id,
-    CAST(sum(score_recent) AS BIGINT) AS score_recent, CAST(sum(score_previous) AS BIGINT) AS score_previous,
-    CAST(sum(events_recent) AS BIGINT) AS events_recent, CAST(sum(events_previous) AS BIGINT) AS events_previous
+part AS MATERIALIZED (
+  SELECT country.number AS country_number, country.name AS country, category.number AS category_number, category.name AS category,
+    one_type.event_type AS event_type, one.*
   FROM (
-    SELECT place.country_number AS country_number, place.category_number AS category_number, event.video_id AS video_id,
-      CAST(sum(CASE WHEN event.slice = {{ recent }} THEN event.score ELSE 0 END) AS BIGINT) AS score_recent,
-      CAST(sum(CASE WHEN event.slice < {{ recent }} THEN event.score ELSE 0 END) AS BIGINT) AS score_previous,
-      count(*) FILTER (WHERE event.slice = {{ recent }}) AS events_recent,
-      count(*) FILTER (WHERE event.slice < {{ recent }}) AS events_previous
+    SELECT country AS in_country, category AS in_category, type,
+      coalesce(sum(score) FILTER (WHERE slice = {{ recent }}), 0) AS score_recent,
+      coalesce(sum(score) FILTER (WHERE slice < {{ recent }}), 0) AS score_previous,
+      count(*) FILTER (WHERE slice = {{ recent }}) AS events_recent,
+      count(*) FILTER (WHERE slice < {{ recent }}) AS events_previous,
+      coalesce(sum(completion) FILTER (WHERE completion >= 0), 0) AS completion_recent,
+      count(*) FILTER (WHERE completion >= 0) AS completions_recent,
+      count(*) FILTER (WHERE completion < 0) AS odd
     FROM event
-    JOIN place ON place.country = event.country AND place.category = event.category
-    WHERE event.video_id IS NOT NULL
-    GROUP BY place.country_number, place.category_number, event.video_id
-  ) AS part
-  GROUP BY GROUPING SETS ((country_number, video_id), (category_number, video_id))
-),
-{# No video below the bar is among the first: so many others are at it or above, the best of each of 64 heaps. #}
-bar AS MATERIALIZED (
-  SELECT country_number, category_number, max(videos_recent) AS videos_recent,
-    max(best_recent) FILTER (WHERE nth_recent = {{ most }}) AS recent,
-    max(best_previous) FILTER (WHERE nth_previous = {{ most }}) AS previous
-  FROM (
-    SELECT *, sum(videos) OVER (PARTITION BY country_number, category_number) AS videos_recent,
-      row_number() OVER (PARTITION BY country_number, category_number ORDER BY best_recent DESC NULLS LAST) AS nth_recent,
-      row_number() OVER (PARTITION BY country_number, category_number ORDER BY best_previous DESC NULLS LAST) AS nth_previous
-    FROM (
-      SELECT country_number, category_number, (score_recent + score_previous) & 63 AS heap,
-        count(*) FILTER (WHERE events_recent > 0) AS videos,
-        max(CASE WHEN events_recent > 0 THEN score_recent END) AS best_recent,
-        max(CASE WHEN events_previous > 0 THEN score_previous END) AS best_previous
-      FROM video
-      GROUP BY country_number, category_number, heap
-    ) AS heap
-  ) AS ordered
-  GROUP BY country_number, category_number
-),
-likely AS (
-  SELECT video.*,
-    row_number() OVER (
-      PARTITION BY country_number, category_number
-      ORDER BY CASE WHEN events_recent > 0 THEN score_recent END DESC NULLS LAST, video_id
-    ) AS nth_recent,
-    row_number() OVER (
-      PARTITION BY country_number, category_number
-      ORDER BY CASE WHEN events_previous > 0 THEN score_previous END DESC NULLS LAST, video_id
-    ) AS nth_previous
-  FROM (
-    SELECT video.*
-    FROM video
-    JOIN bar ON coalesce(bar.country_number, 0) = coalesce(video.country_number, 0)
-      AND coalesce(bar.category_number, 0) = coalesce(video.category_number, 0)
-    WHERE video.events_recent + video.events_previous >= $min_audience
-      OR (video.events_recent > 0 AND (bar.recent IS NULL OR video.score_recent >= bar.recent))
-      OR (video.events_previous > 0 AND (bar.previous IS NULL OR video.score_previous >= bar.previous))
-  ) AS video
-),
-chosen AS MATERIALIZED (
-  SELECT country_number, category_number, video_id, score_recent, score_previous, events_recent, events_previous, first
-  FROM (
-    SELECT *, (events_recent > 0 AND nth_recent <= shown) OR (events_previous > 0 AND nth_previous <= shown) AS first
-    FROM (SELECT *, CASE WHEN country_number IS NULL THEN {{ top_category }} ELSE {{ top_country }} END AS shown FROM likely) AS one
+    GROUP BY country, category, type
   ) AS one
-  WHERE first OR events_recent + events_previous >= $min_audience
+  JOIN country ON country.number = one.in_country
+  JOIN category ON category.number = one.in_category
+  JOIN one_type ON one_type.number = one.type
+),
+seen AS MATERIALIZED (
+  SELECT country, {{ word }} AS word, person, bit_or({{ bit }}) AS bits
+  FROM event
+  GROUP BY country, {{ word }}, person
+),
+in_group AS (
+  SELECT group_number, {{ persons('slices', 'persons') }}
+  FROM (
+    SELECT group_number, slices, count(*) AS persons
+    FROM (
+      SELECT country AS group_number, person, bit_or({{ folded('bits') }}) AS slices
+      FROM seen
+      GROUP BY country, person
+    ) AS one
+    GROUP BY group_number, slices
+    UNION ALL
+    SELECT -category.number, (one.bits >> category.shift) & {{ 2 ** width - 1 }} AS slices, sum(one.persons)
+    FROM (
+      SELECT word, bits, count(*) AS persons
+      FROM (
+        SELECT person, word, bit_or(bits) AS bits
+        FROM seen
+        GROUP BY person, word
+      ) AS one
+      GROUP BY word, bits
+    ) AS one
+    JOIN category ON category.word = one.word
+    WHERE slices <> 0
+    GROUP BY category.number, slices
+  ) AS there
+  GROUP BY group_number
+),
+video_part AS MATERIALIZED (
+  SELECT country, category, video,
+    CAST(sum(CASE WHEN slice = {{ recent }} THEN score ELSE 0 END) AS BIGINT) AS score_recent,
+    CAST(sum(CASE WHEN slice < {{ recent }} THEN score ELSE 0 END) AS BIGINT) AS score_previous,
+    count(*) FILTER (WHERE slice = {{ recent }}) AS events_recent,
+    count(*) FILTER (WHERE slice < {{ recent }}) AS events_previous
+  FROM event
+  WHERE video IS NOT NULL
+  GROUP BY country, category, video
+),
+by_category AS MATERIALIZED (
+  SELECT -category AS group_number, video, {{ summed() }}
+  FROM video_part
+  GROUP BY category, video
+),
+{# Most videos are of one category, and what they are in a country needs no adding up. #}
+of_several AS MATERIALIZED (SELECT video FROM by_category GROUP BY video HAVING count(*) > 1),
+video AS MATERIALIZED (
+  SELECT group_number, video, score_recent, score_previous, events_recent, events_previous
+  FROM by_category
+  UNION ALL
+  SELECT country, video, score_recent, score_previous, events_recent, events_previous
+  FROM video_part
+  WHERE NOT EXISTS (SELECT 1 FROM of_several WHERE of_several.video = video_part.video)
+  UNION ALL
+  SELECT country, video, {{ summed() }}
+  FROM video_part
+  WHERE EXISTS (SELECT 1 FROM of_several WHERE of_several.video = video_part.video)
+  GROUP BY country, video
+),
+{# The scores that the last of the first have; NULL where all are among them. #}
+bar AS MATERIALIZED (
+  SELECT group_number, count(*) FILTER (WHERE events_recent > 0) AS videos_recent,
+    (max(score_recent, {{ most }}) FILTER (WHERE events_recent > 0))[{{ most }}] AS recent,
+    (max(score_previous, {{ most }}) FILTER (WHERE events_previous > 0))[{{ most }}] AS previous
+  FROM video
+  GROUP BY group_number
+),
+likely AS MATERIALIZED (
+  SELECT video.*
+  FROM video
+  JOIN bar ON bar.group_number = video.group_number
+  WHERE video.events_recent + video.events_previous >= $min_audience
+    OR (video.events_recent > 0 AND (bar.recent IS NULL OR video.score_recent >= bar.recent))
+    OR (video.events_previous > 0 AND (bar.previous IS NULL OR video.score_previous >= bar.previous))
 ),
 watched AS MATERIALIZED (
-  SELECT video_id, CAST(row_number() OVER () AS INTEGER) AS number FROM (SELECT DISTINCT video_id FROM chosen) AS one
+  SELECT hash(video_id) AS video, video_id, CAST(row_number() OVER () AS INTEGER) AS number
+  FROM (SELECT DISTINCT video_id {{ within() }} AND video_id <> '') AS one
+  WHERE hash(video_id) IN (SELECT video FROM likely)
 ),
+chosen AS MATERIALIZED (
+  SELECT *, (events_recent > 0 AND nth_recent <= shown) OR (events_previous > 0 AND nth_previous <= shown) AS first
+  FROM (
+    SELECT likely.*, watched.video_id AS video_id, watched.number AS number, group_name.ranked_by AS ranked_by,
+      group_name.name AS name, group_name.shown AS shown,
+      row_number() OVER (
+        PARTITION BY likely.group_number
+        ORDER BY CASE WHEN events_recent > 0 THEN score_recent END DESC NULLS LAST, watched.video_id
+      ) AS nth_recent,
+      row_number() OVER (
+        PARTITION BY likely.group_number
+        ORDER BY CASE WHEN events_previous > 0 THEN score_previous END DESC NULLS LAST, watched.video_id
+      ) AS nth_previous
+    FROM likely
+    JOIN watched ON watched.video = likely.video
+    JOIN group_name ON group_name.group_number = likely.group_number
+  ) AS ordered
+),
+{# Most watch a video in one country and word: how many did so in which slices. Of all others, each person. #}
 watcher AS MATERIALIZED (
-  SELECT watched.number AS number, place.country_number AS country_number, place.category_number AS category_number,
-    event.person AS person, bit_or(CAST(1 AS BIGINT) << event.slice) AS slices
+  SELECT number, spot >> 32 AS country, spot & 4294967295 AS word, bits, CASE WHEN spot < last_spot THEN person END AS person, count(*) AS persons
+  FROM (
+    SELECT watched.number AS number, event.person AS person, min(event.spot) AS spot, max(event.spot) AS last_spot, bit_or(event.bit) AS bits
+    FROM (SELECT video, person, (CAST(country AS BIGINT) << 32) + {{ word }} AS spot, {{ bit }} AS bit FROM event) AS event
+    JOIN watched ON watched.video = event.video
+    GROUP BY watched.number, event.person
+  ) AS one
+  GROUP BY ALL
+),
+traveller AS MATERIALIZED (
+  SELECT DISTINCT one.number AS number, event.person AS person, event.country AS country, event.category AS category,
+    CAST(1 AS BIGINT) << event.slice AS slices
   FROM event
-  JOIN watched ON watched.video_id = event.video_id
-  JOIN place ON place.country = event.country AND place.category = event.category
-  GROUP BY watched.number, place.country_number, place.category_number, event.person
+  JOIN (
+    SELECT watched.video AS video, watcher.number AS number, watcher.person AS person
+    FROM watcher
+    JOIN watched ON watched.number = watcher.number
+    WHERE watcher.person IS NOT NULL
+  ) AS one ON one.video = event.video AND one.person = event.person
 ),
-audience AS (
-  SELECT country_number, CAST(NULL AS INTEGER) AS category_number, number, {{ persons('slices') }}
-  FROM (SELECT number, country_number, person, bit_or(slices) AS slices FROM watcher GROUP BY number, country_number, person) AS one
-  GROUP BY country_number, number
+there AS (
+  SELECT number, country AS group_number, {{ folded('bits') }} AS slices, persons
+  FROM watcher
+  WHERE person IS NULL
   UNION ALL
-  SELECT NULL, category_number, number, {{ persons('slices') }}
-  FROM (SELECT number, category_number, person, bit_or(slices) AS slices FROM watcher GROUP BY number, category_number, person) AS one
-  GROUP BY category_number, number
+  SELECT one.number, -category.number, (one.bits >> category.shift) & {{ 2 ** width - 1 }} AS slices, one.persons
+  FROM (
+    SELECT number, word, bits, CAST(sum(persons) AS BIGINT) AS persons
+    FROM watcher
+    WHERE person IS NULL
+    GROUP BY number, word, bits
+  ) AS one
+  JOIN category ON category.word = one.word
+  WHERE (one.bits >> category.shift) & {{ 2 ** width - 1 }} <> 0
+  UNION ALL
+  SELECT number, country, bit_or(slices), 1 FROM traveller GROUP BY number, country, person
+  UNION ALL
+  SELECT number, -category, bit_or(slices), 1 FROM traveller GROUP BY number, category, person
 ),
-country_name AS (SELECT DISTINCT country_number, country FROM place),
+in_video AS (
+  SELECT there.number AS number, there.group_number AS group_number, {{ persons('there.slices', 'there.persons') }}
+  FROM there
+  JOIN chosen ON chosen.number = there.number AND chosen.group_number = there.group_number
+  GROUP BY there.number, there.group_number
+),
 {# What both groups and their parts are added up from, once by country and once by category. #}
 named AS (
-  SELECT 'country' AS ranked_by, country AS name, * FROM combination
+  SELECT 'country' AS ranked_by, country AS name, country_number AS group_number, * FROM part
   UNION ALL
-  SELECT 'category', category, * FROM combination
+  SELECT 'category', category, -category_number, * FROM part
 )
-{% macro sums() %}
-  CAST(sum(score_recent) AS BIGINT), CAST(sum(score_previous) AS BIGINT),
-  CAST(sum(events_recent) AS BIGINT), CAST(sum(events_previous) AS BIGINT)
-{% endmacro %}
 SELECT 'group' AS kind, one.ranked_by AS ranked_by, one.name AS name, CAST(NULL AS VARCHAR) AS member,
   one.score_recent AS score_recent, one.score_previous AS score_previous,
   one.events_recent AS events_recent, one.events_previous AS events_previous,
@@ -211,44 +274,31 @@ SELECT 'group' AS kind, one.ranked_by AS ranked_by, one.name AS name, CAST(NULL 
   CAST(coalesce(bar.videos_recent, 0) AS BIGINT) AS videos_recent,
   one.completion_recent AS completion_recent, one.completions_recent AS completions_recent
 FROM (
-  SELECT named.ranked_by AS ranked_by, named.name AS name,
-    max(CASE WHEN named.ranked_by = 'country' THEN place.country_number END) AS country_number,
-    max(CASE WHEN named.ranked_by = 'category' THEN place.category_number END) AS category_number,
-    CAST(sum(named.score_recent) AS BIGINT) AS score_recent, CAST(sum(named.score_previous) AS BIGINT) AS score_previous,
-    CAST(sum(named.events_recent) AS BIGINT) AS events_recent, CAST(sum(named.events_previous) AS BIGINT) AS events_previous,
-    CAST(sum(named.completion_recent) AS BIGINT) AS completion_recent, CAST(sum(named.completions_recent) AS BIGINT) AS completions_recent
+  SELECT ranked_by, name, group_number, {{ summed() }},
+    CAST(sum(completion_recent) AS BIGINT) AS completion_recent, CAST(sum(completions_recent) AS BIGINT) AS completions_recent
   FROM named
-  JOIN place ON place.country = named.country AND place.category = named.category
-  GROUP BY named.ranked_by, named.name
+  GROUP BY ranked_by, name, group_number
 ) AS one
-JOIN in_group ON coalesce(in_group.country_number, 0) = coalesce(one.country_number, 0)
-  AND coalesce(in_group.category_number, 0) = coalesce(one.category_number, 0)
-LEFT JOIN bar ON coalesce(bar.country_number, 0) = coalesce(one.country_number, 0)
-  AND coalesce(bar.category_number, 0) = coalesce(one.category_number, 0)
+JOIN in_group ON in_group.group_number = one.group_number
+LEFT JOIN bar ON bar.group_number = one.group_number
 UNION ALL
-SELECT 'type', ranked_by, name, event_type, {{ sums() }}, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 'type', ranked_by, name, event_type, {{ summed() }}, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM named
 GROUP BY ranked_by, name, event_type
 UNION ALL
-SELECT 'country', ranked_by, name, country, {{ sums() }}, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 'country', ranked_by, name, country, {{ summed() }}, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM named
 WHERE ranked_by = 'category'
 GROUP BY ranked_by, name, country
 UNION ALL
 SELECT 'odd', '', '', 'completion_rate', NULL, NULL, CAST(sum(odd) AS BIGINT), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM combination
+FROM part
 HAVING sum(odd) > 0
 UNION ALL
-SELECT 'video', CASE WHEN chosen.country_number IS NULL THEN 'category' ELSE 'country' END,
-  coalesce(country_name.country, category_place.category), chosen.video_id,
+SELECT 'video', chosen.ranked_by, chosen.name, chosen.video_id,
   chosen.score_recent, chosen.score_previous, chosen.events_recent, chosen.events_previous,
-  {{ audience('audience') }} ,
+  {{ audience('in_video') }} ,
   NULL, NULL, NULL
 FROM chosen
-JOIN watched ON watched.video_id = chosen.video_id
-JOIN audience ON audience.number = watched.number
-  AND coalesce(audience.country_number, 0) = coalesce(chosen.country_number, 0)
-  AND coalesce(audience.category_number, 0) = coalesce(chosen.category_number, 0)
-LEFT JOIN country_name ON country_name.country_number = chosen.country_number
-LEFT JOIN category_place ON category_place.category_number = chosen.category_number
-WHERE chosen.first OR audience.users_recent + {% for k in range(slices) %}audience.in_{{ k }}{{ ' + ' if not loop.last }}{% endfor %} >= $min_audience
+JOIN in_video ON in_video.number = chosen.number AND in_video.group_number = chosen.group_number
+WHERE chosen.first OR in_video.users_recent + {{ previous('in_video') }} >= $min_audience

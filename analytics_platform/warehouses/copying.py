@@ -127,7 +127,7 @@ def copy(
     wanted = [t for t in EVENT_TABLES if only != "results" and (not tables or t.name in tables)]
     copied = work.events(wanted, first, last)
     results = [t for t in STANDARD_TABLES if only != "events" and (not tables or t.name in tables)]
-    reloaded = {day for table in copied for day in table.copied}
+    reloaded = {table.name: table.copied for table in copied}
     copied += work.results(results, first, last, reloaded)
     return Copied(tuple(copied), tuple(work.notes(results, first)))
 
@@ -172,12 +172,12 @@ class _Work:
         return list(done.values())
 
     def results(
-        self, tables: Sequence[ResultTable], first: date, last: date, reloaded: Collection[date]
+        self, tables: Sequence[ResultTable], first: date, last: date, reloaded: Mapping[str, Collection[date]]
     ) -> list[CopiedTable]:
         """Copy each current day that the target does not have, or has otherwise; table by table.
 
         Tables go in the order in which they are computed from one another: the target takes a table whose base was
-        stored after it for outdated. `reloaded` are days whose events the target got just now.
+        stored after it for outdated. `reloaded`: by event table, the days that the target got just now.
         """
         stored: dict[str, set[date]] = {}
         done = []
@@ -185,7 +185,8 @@ class _Work:
             of = lineage(table.name)
             outdated = {day for base in of.tables for day in stored.get(base, ())}
             if self.dry_run:  # the target cannot know yet
-                outdated |= {day + timedelta(days=k) for day in reloaded for k in range(of.lookback + 1)}
+                changed = {day for name in of.events for day in reloaded.get(name, ())}
+                outdated |= {day + timedelta(days=k) for day in changed for k in range(of.lookback + 1)}
             done.append(self._table(table, first, last, outdated))
             stored[table.name] = set(done[-1].copied)
         return done

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs.resources import warehouse_at
 from analytics_platform.defs.schedules import METRICS_JOB
-from analytics_platform.metrics.events import METRIC_TABLES, FEED_ACTIONS, MESSAGE_ACTIONS, EventTable, arrow_schema
+from analytics_platform.metrics.events import FEED_ACTIONS, MESSAGE_ACTIONS, METRIC_TABLES, EventTable, arrow_schema
 from analytics_platform.settings import Home, Settings
 from analytics_platform.simulate.generator import write
 from analytics_platform.simulate.scenario import Scenario
