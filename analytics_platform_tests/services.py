@@ -135,6 +135,26 @@ class Postgres:
             connection.execute("CREATE SCHEMA public")
         return self.url(name)
 
+    def cleared_database(self, name: str, prepare: Callable[[str], None], keep: str) -> str:
+        """The address of a database whose tables `prepare` made, without rows but those of the table `keep`; whoever
+        still used it is thrown out.
+
+        Making the tables anew costs the server a tenth of a second, more than most tests of state do.
+        """
+        import psycopg
+
+        url = self.url(name)
+        with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
+            if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                prepare(self.empty_database(name))
+                return url
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        found = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> %s"
+        with psycopg.connect(url, autocommit=True) as connection:
+            tables = ", ".join(f'"{table}"' for (table,) in connection.execute(found, [keep]).fetchall())
+            connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE".encode())
+        return url
+
     def answers(self) -> bool:
         """Whether it lets us in."""
         import psycopg

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from analytics_platform.state.database import Database, sqlite_url
+from analytics_platform.state.models import REVISION
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import RunLedger
 from analytics_platform_tests import forked, services
 from analytics_platform_tests.forked import Parent, Process, answer, tell
+from analytics_platform_tests.scripted import new_database
 
 # `with started(url, [job, argument, ...], ...) as processes`
 Started = Callable[..., AbstractContextManager[list[Process]]]
@@ -23,18 +25,33 @@ def postgres() -> Iterator[services.Postgres]:
         yield server
 
 
+# What these test is how a database comes to its tables; to all others they are given.
+_BARE = ("test_database", "test_migrations")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
+    """The address of a database without rows; where it is not what is tested, with its tables."""
+    bare = request.module.__name__.rpartition(".")[2] in _BARE
     if request.param == "sqlite":
-        return str(sqlite_url(tmp_path / "folder of its own" / "state.db"))
+        path = tmp_path / "folder of its own" / "state.db"
+        if not bare:
+            path.parent.mkdir()
+            new_database(path).close()
+        return str(sqlite_url(path))
     server: services.Postgres = request.getfixturevalue("postgres")
-    return server.empty_database()
+    return server.empty_database() if bare else server.cleared_database("prepared", _prepare, REVISION.name)
+
+
+def _prepare(url: str) -> None:
+    database = Database(url)
+    database.prepare()
+    database.close()
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    """An empty database, not yet prepared."""
+    """A database without rows."""
     found = Database(url)
     yield found
     found.close()
