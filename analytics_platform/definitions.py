@@ -31,6 +31,7 @@ from analytics_platform.defs import (
     schedules,
     sending,
     series,
+    visitor_times,
     visitors,
 )
 from analytics_platform.defs.office import Office, office_resource
@@ -76,7 +77,7 @@ def build_definitions(
     jobs = schedules.jobs(known)
     follow = followups.jobs(known)
     rank = ranking_times.ranking_job()
-    visits = visitors.visitor_jobs(settings)
+    visits = visitor_times.visitor_jobs(settings)
     return dg.Definitions(
         assets=[
             *events.event_assets(engine),
@@ -100,7 +101,7 @@ def build_definitions(
         ],
         schedules=[
             *schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
-            *visitors.visitor_schedules(settings, visits[visitors.JOB]),
+            *visitor_times.visitor_schedules(settings, visits[visitor_times.JOB]),
         ],
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),
@@ -109,7 +110,7 @@ def build_definitions(
             events.events_sensor(settings, ticking),
             alerts.alerts_sensor(settings, desk, tell, ticking),
             late.late_data_sensor(settings, jobs[schedules.METRICS_JOB], ticking),
-            ranking_times.rankings_sensor(settings, ledgers, rank, ticking),
+            ranking_times.rankings_sensor(settings, ledgers, rank, ticking, Artifacts(home.artifacts)),
             liveness.dead_runs_sensor(home),
         ],
         resources={

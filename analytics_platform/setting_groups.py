@@ -7,9 +7,9 @@ Belongs here: fields with their checks, as groups that `settings.Settings` is ma
 from collections.abc import Mapping
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from analytics_platform import setting_values as values
@@ -35,7 +35,10 @@ class RankingSettings(BaseSettings):
         default=48, ge=1, le=24 * 28, description="the window before it, a multiple of RANKING_RECENT_HOURS"
     )
     ranking_smoothing: float = Field(
-        default=_DOCUMENTED.smoothing, gt=0, description="score a day that is added to the base of a velocity"
+        default=_DOCUMENTED.smoothing,
+        gt=0,
+        allow_inf_nan=False,
+        description="score a day that is added to the base of a velocity",
     )
     ranking_min_audience: int = Field(
         default=_DOCUMENTED.min_audience, ge=1, description="visits of persons, one a day, below which nothing trends"
@@ -43,7 +46,9 @@ class RankingSettings(BaseSettings):
     ranking_significance: float = Field(
         default=_DOCUMENTED.significance, gt=0, lt=1, description="share of false trends among those that are told"
     )
-    ranking_time: time = Field(default=time(2, 0), description="when the day's ranking is made, in TIMEZONE")
+    ranking_time: Annotated[time, AfterValidator(values.wall_clock)] = Field(
+        default=time(2, 0), description="when the day's ranking is made, in TIMEZONE"
+    )
     redis_url: SecretStr | None = Field(
         default=None, description="where rankings are published: redis://user:password@host:6379/0 or rediss://..."
     )
@@ -64,6 +69,11 @@ class RankingSettings(BaseSettings):
         if hours % recent:
             raise ValueError(f"{hours} is not a multiple of RANKING_RECENT_HOURS ({recent})")
         return hours
+
+    @model_validator(mode="after")
+    def _a_plan(self) -> Self:
+        _ = self.ranking_plan  # raises ValueError in one sentence for what cannot be ranked by
+        return self
 
     @property
     def ranking_plan(self) -> Plan:
@@ -89,6 +99,9 @@ class VisitSettings(BaseSettings):
     visitor_schedules: Annotated[str, AfterValidator(values.schedules)] = Field(
         default="10=10", description="schedules to be switched on in the UI: every so many minutes=the last so many"
     )
+    visitor_schedules_deliver: bool = Field(
+        default=True, description="whether reports of these schedules are sent; if not, they are stored alone"
+    )
     visitor_delay_minutes: int = Field(
         default=2, ge=0, le=24 * 60, description="scheduled windows end so long before, as events come late"
     )
@@ -101,7 +114,12 @@ class VisitSettings(BaseSettings):
         default="scan", description="how they are read: the whole table, an index by day and time, or an export in S3"
     )
     dynamodb_region: str = Field(default="us-east-1", description="AWS region of the tables")
-    dynamodb_endpoint_url: str | None = Field(default=None, description="another endpoint, such as a local DynamoDB")
+    dynamodb_on_error: Literal["stop", "skip"] = Field(
+        default="stop", description="an item that is no event: stop, or leave it out and say so"
+    )
+    dynamodb_endpoint_url: Annotated[str, AfterValidator(values.endpoint)] | None = Field(
+        default=None, description="another endpoint, such as a local DynamoDB"
+    )
     dynamodb_index: str | None = Field(
         default=None, description="index (GSI) keyed by DYNAMODB_BUCKET_ATTRIBUTE and DYNAMODB_RANGE_ATTRIBUTE"
     )

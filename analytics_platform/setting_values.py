@@ -5,6 +5,7 @@ Errors are ValueErrors that say what to write; they never repeat a value that ma
 """
 
 import re
+from datetime import time
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -87,6 +88,29 @@ def window(text: str) -> str:
     return text
 
 
+def endpoint(url: str) -> str:
+    """The http:// or https:// address of a service: host, maybe port and path. It never holds a user or a password."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none; its words repeat them
+        valid = False
+    # With an @ anywhere: a / in a password would make its rest a path, and its beginning the host.
+    if not valid or re.search(r"[@?#\s\\]", url):
+        raise ValueError(
+            "write http:// or https://, a host, and maybe :port and a path, such as http://localhost:8000; no user or "
+            "password"
+        )
+    return url
+
+
+def wall_clock(moment: time) -> time:
+    """A time of the day as a clock shows it."""
+    if moment.tzinfo is not None:
+        raise ValueError("write a time without an offset, such as 02:00; its zone is TIMEZONE")
+    return moment
+
+
 def schedules(text: str) -> str:
     """`EVERY=LAST` pairs of minutes."""
     parse_schedules(text)
@@ -97,12 +121,16 @@ def parse_schedules(text: str) -> dict[int, int]:
     """Minutes between runs, and how many minutes each looks back, of `10=10,60=1440`."""
     shape = "EVERY=LAST pairs of minutes, such as 10=10,60=1440"
     found: dict[int, int] = {}
-    for every, last in pairs(text, shape).items():
+    pairs(text, shape)
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        every, _, last = (word.strip() for word in pair.partition("="))
         if not (every.isdecimal() and last.isdecimal() and int(last) >= 1):
             raise ValueError(f"write {shape}")
         # Other paces have no cron expression that keeps an even distance.
         if int(every) not in _PACES:
             raise ValueError(f"every {every} minutes is no pace; there are {', '.join(map(str, _PACES))}")
+        if int(every) in found:
+            raise ValueError(f"every {int(every)} minutes is there twice; leave one")
         found[int(every)] = int(last)
     return found
 

@@ -39,7 +39,7 @@ class Fault:
 
     drop: the connection ends `before` or `after` the statement is executed, or `during` the answer, half of it sent.
     fail: the error `code` in the same three places; `during` it stands in the answer, as the server writes it there.
-    delay: `seconds` before the statement is executed; it counts as running meanwhile.
+    delay: `seconds` before the statement is executed, or until all are released; it counts as running meanwhile.
     `pattern` is a regular expression, searched in the statement without regard to case.
     """
 

@@ -64,7 +64,7 @@ class ClickHouseServer:
     password: str = field(default="", repr=False)
     port: int = 0
     desk: Desk = field(default_factory=Desk)
-    closing: Event = field(default_factory=Event)
+    released: Event = field(default_factory=Event)
 
     def admit(self, user: str, password: str) -> None:
         """Raises ServerError for everybody who may not come in."""
@@ -89,7 +89,7 @@ class ClickHouseServer:
             with self.engine.admitted(asked):
                 for fault in faults:
                     if fault.kind == "delay":
-                        self.closing.wait(fault.seconds)
+                        self.released.wait(fault.seconds)
                     elif fault.when == "before":
                         raise self._broken(fault)
                 answer = self.engine.execute(asked)
@@ -105,6 +105,11 @@ class ClickHouseServer:
         broken = self._broken(late[0])
         noted.code = broken.code if isinstance(broken, ServerError) else 0
         return answer, _BrokenError(broken)
+
+    def release(self) -> None:
+        """Whoever is delayed goes on; those that come later are delayed again."""
+        waiting, self.released = self.released, Event()
+        waiting.set()
 
     def _broken(self, fault: Fault) -> Exception:
         if fault.kind == "fail":
@@ -214,6 +219,8 @@ def _handler(server: ClickHouseServer) -> type[BaseHTTPRequestHandler]:
                     server.desk.add([Fault(**fault) for fault in json.loads(content)])
                 case "clear":
                     server.desk.clear()
+                case "release":
+                    server.release()
                 case "process":
                     told = os.getpid()
             self._send(200, json.dumps(told).encode())
@@ -252,7 +259,7 @@ def clickhouse_server(
     try:
         yield server
     finally:
-        server.closing.set()
+        server.released.set()
         listener.shutdown()
         listener.server_close()
         thread.join()

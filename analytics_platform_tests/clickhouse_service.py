@@ -102,6 +102,10 @@ class ClickHouse:
         """The next matching requests take that much longer."""
         self._wrong(Fault("delay", pattern, seconds=seconds, times=times))
 
+    def release(self) -> None:
+        """Requests that are delayed at this moment go on."""
+        self._control("release")
+
     def fail(self, pattern: str = "", *, code: int, when: When = "before", times: int = 1) -> None:
         """The next matching requests are answered by that error of the server."""
         self._wrong(Fault("fail", pattern, code=code, when=when, times=times))

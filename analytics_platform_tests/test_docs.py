@@ -44,8 +44,8 @@ VIDEOS = """event_id,event_type,timestamp,pays,id_categorie,video_id,user_id,com
 3,video_view,{before} 11:00:00,Togo,health,8,bob,0.9
 """
 VISITS = """{{"id": "1", "name": "site", "properties": {{"p": {{"domain": "example.org", "provider": "fb",
-"metadata": {{}}, "type": "website", "visitors": {{"v1": {{"events": [{{"created": "{day}T19:00:00.5+09:00", "pathname": "/en/",
-"request_id": "r1", "type": "page", "adblock": false}}]}}}}}}}}}}
+"metadata": {{}}, "type": "website", "visitors": {{"v1": {{"events": [{{"created": "{day}T19:00:00.5+09:00",
+"pathname": "/en/", "request_id": "r1", "type": "page", "adblock": false}}]}}}}}}}}}}
 """
 
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,9 @@ def item(k: int) -> dict[str, dict[str, Any]]:
 
 def job_of(name: str, address: str, export: str, count: int) -> Job:
     """The work of that case, with its imports done."""
-    import boto3  # noqa: F401
-    import duckdb  # noqa: F401
-    import pyarrow.compute  # noqa: F401
-
-    import analytics_platform.sources.dynamodb_export
-    import analytics_platform.sources.dynamodb_items  # noqa: F401
-
+    sources = "analytics_platform.sources"
+    for module in ("boto3", "duckdb", "pyarrow.compute", f"{sources}.dynamodb_export", f"{sources}.dynamodb_items"):
+        import_module(module)
     found = 0
 
     def run() -> Mapping[str, float]:

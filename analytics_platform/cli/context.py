@@ -101,11 +101,19 @@ def run_days(
     with Bars() as bars:
         bars.begin(title)  # before the imports: Dagster alone takes a second
         from analytics_platform.definitions import build_definitions
+        from analytics_platform.defs.failures import FOREGROUND
         from analytics_platform.defs.running import run_in_process
 
         definitions = build_definitions(context.home, context.settings, office=office, progress=bars)
         reasons = run_in_process(
-            context.home, definitions, job, first=first, last=last, without=without, tags=tags, run_config=run_config
+            context.home,
+            definitions,
+            job,
+            first=first,
+            last=last,
+            without=without,
+            tags={FOREGROUND: "true", **(tags or {})},
+            run_config=run_config,
         )
         if not reasons:
             bars.finish(title)

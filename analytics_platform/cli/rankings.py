@@ -51,12 +51,21 @@ def rankings(
         wanted = {name: document for name, document in found.items() if by is None or name.endswith(by)}
         print(json.dumps(wanted, ensure_ascii=False, indent=2))  # noqa: T201 - for other programs
         return
-    for ranked_by in (by,) if by else ("country", "category"):
-        rows = _rows(ranking, ranked_by)
-        title = f"by {ranked_by}" if out.is_terminal or by is None else None
-        show_table(rows[: limit or None], title=title, digits=_DIGITS)
-        if limit and len(rows) > limit:
-            err.print(f"{len(rows) - limit} more: --limit 0 shows all", markup=False)
+    chosen = (by,) if by else ("country", "category")
+    if out.is_terminal:
+        for ranked_by in chosen:
+            rows = _rows(ranking, ranked_by)
+            show_table(rows[: limit or None], title=f"by {ranked_by}", digits=_DIGITS)
+            if limit and len(rows) > limit:
+                err.print(f"{len(rows) - limit} more: --limit 0 shows all", markup=False)
+        _say(context, ranking)
+        return
+    shown: list[dict[str, object]] = []
+    for ranked_by in chosen:
+        for row in _rows(ranking, ranked_by)[: limit or None]:
+            rest = {name: value for name, value in row.items() if name != ranked_by}
+            shown.append({"by": ranked_by, "name": row[ranked_by], **rest})
+    show_table(shown)
     _say(context, ranking)
 
 
@@ -65,14 +74,15 @@ def _moment(context: Context, text: str | None) -> datetime:
     now = datetime.now(UTC)
     if text is None:
         return now
+    from analytics_platform.visitors.window import parse_moment
+
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"--as-of {text!r} is no moment: write one such as 2026-11-20T02:00") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=context.settings.zone)
+        moment = parse_moment(text, context.settings.zone)
+    except ValueError as error:
+        raise typer.BadParameter(f"--as-of {error}") from None
     if moment > now:
         raise JobError(f"--as-of {context.local(moment)} is not over yet: name a moment before now")
-    return moment.astimezone(UTC)
+    return moment
 
 
 def _publish(context: Context, moment: datetime) -> None:
@@ -84,9 +94,22 @@ def _publish(context: Context, moment: datetime) -> None:
         raise JobError(f"{day} is before START_DATE ({context.settings.start_date})")
     title = f"rankings as of {context.local(moment)}"
     run_days(context, JOB, day, day, title=title, run_config=config_of(moment))
-    where = context.settings.redis_url
-    published = "published to REDIS_URL" if where else "REDIS_URL is not set, so it is not published"
-    err.print(f"stored as the ranking of {day}; {published}", markup=False)
+    err.print(f"stored as the ranking of {day}; {_published(context, moment)}", markup=False)
+
+
+def _published(context: Context, moment: datetime) -> str:
+    """What became of publishing, as Redis itself says."""
+    from analytics_platform.defs.rankings import published_as_of
+    from analytics_platform.defs.resources import store_of
+
+    store = store_of(context.settings)
+    if store is None:
+        return "REDIS_URL is not set, so it is not published"
+    there = published_as_of(store)
+    if there == moment:
+        return f"published to {store.place}"
+    kept = f"as of {context.local(there)}" if there else "none"
+    return f"not published, as it is old or older than what is there ({kept})"
 
 
 def _rows(ranking: "Ranking", by: str) -> list[dict[str, object]]:
@@ -103,7 +126,7 @@ def _rows(ranking: "Ranking", by: str) -> list[dict[str, object]]:
                 "trend": _SIGNS[change.direction],
                 "users": one.users,
                 "events": one.events,
-                "completion": one.completion_rate,
+                "completion": None if one.completion_rate is None else round(one.completion_rate, 4),
                 "top_video": one.top_videos[0].video_id if one.top_videos else "",
                 "rising": change.videos[0].name if change.videos else "",
             }

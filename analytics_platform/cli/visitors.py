@@ -52,16 +52,37 @@ def visitors(
     Example: `analytics-platform visitors --from 2026-11-19 --to 2026-11-21`
     """
     context = begin(home)
+    if as_json and csv_file:
+        raise typer.BadParameter("--json and --csv are two forms: choose one")
     if (last_minutes is None) == (start is None and end is None):
         raise typer.BadParameter("give --last-minutes N, or --from A and --to B")
     if (start is None) != (end is None):
         raise typer.BadParameter("give both --from A and --to B")
     window = _window(context, last_minutes, start, end)
-    from analytics_platform.defs.visitors import JOB, config_of
+    from analytics_platform.defs.visitor_times import JOB
+    from analytics_platform.defs.visitors import config_of, rounds
 
     config = config_of(window, deliver=deliver or again, again=again)
+    if window.end > datetime.now(UTC):
+        err.print(f"the window ends at {context.local(window.end)}, which is still to come: later events are not in it")
+    before = rounds(context.office(), window) if deliver or again else []
     run_days(context, JOB, None, None, title=f"visitors {window.key}", run_config=config)
+    if deliver or again:
+        _say_delivered(context, window, len(before))
     _show(context, window, as_json=as_json, csv_file=csv_file, limit=limit)
+
+
+def _say_delivered(context: Context, window: "VisitWindow", before: int) -> None:
+    """On standard error: to whom it went, or that it was sent before."""
+    from analytics_platform.defs.visitors import rounds
+
+    now = rounds(context.office(), window)
+    if len(now) == before:
+        sent = max((part.sent_at for part in now[-1].parts if part.sent_at), default=None) if now else None
+        err.print(f"sent before, {context.local(sent)}; --again sends it once more", markup=False)
+        return
+    recipients = sorted({str(part.recipient[0]) + " " + part.recipient[1] for part in now[-1].parts})
+    err.print(f"sent to {', '.join(recipients)}", markup=False)
 
 
 def _window(context: Context, minutes: int | None, start: str | None, end: str | None) -> "VisitWindow":
@@ -76,12 +97,14 @@ def _window(context: Context, minutes: int | None, start: str | None, end: str |
 
 
 def _show(context: Context, window: "VisitWindow", *, as_json: bool, csv_file: Path | None, limit: int) -> None:
-    from analytics_platform.defs.visitors import newest_event, report_stored
-    from analytics_platform.visitors.reporting import visitors_csv
+    from analytics_platform.defs.visitors import newest_event
+    from analytics_platform.visitors.reporting import report_from_store, visitors_csv
 
     warehouse, settings = context.warehouse(), context.settings
-    report = report_stored(warehouse, settings, window)
+    report = report_from_store(warehouse.table, window, settings.zone)
     rows: list[dict[str, Any]] = report.visitors.to_pylist()
+    for row in rows:
+        row["pages"] = json.loads(row["pages"])
     if csv_file:
         try:
             csv_file.write_bytes(visitors_csv(report, Language(settings.locale), bom=settings.csv_bom))

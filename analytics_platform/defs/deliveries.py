@@ -271,7 +271,7 @@ def held(office: Office, moment: datetime) -> list[Part]:
     """Every part that waits for a person's word and is still kept to be sent."""
     ledger = office.ledgers.deliveries
     found = ledger.overview(states=(State.UNCERTAIN,), since=moment - _KEPT, limit=1000)
-    parts = (p for one in found if one.topic in office.reports for p in ledger.parts(one.topic, one.period))
+    parts = (p for one in found if one.topic in office.topics for p in ledger.parts(one.topic, one.period))
     return [part for part in parts if part.state is State.UNCERTAIN and not part.repeatable]
 
 

@@ -11,6 +11,15 @@ import dagster as dg
 from analytics_platform.warehouses.base import WarehouseBusyError
 
 RETRIES = 2
+# Tag of a run that somebody waits for at a terminal.
+FOREGROUND = "analytics_platform/foreground"
+
+
+def later(context: dg.AssetExecutionContext, busy: Exception, pause_seconds: int) -> dg.RetryRequested | dg.Failure:
+    """What to raise when only waiting can help: the run waits and tries again, unless somebody sits in front of it."""
+    if FOREGROUND in context.run.tags:
+        return dg.Failure(str(busy), allow_retries=False)
+    return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=pause_seconds)
 
 
 @contextmanager

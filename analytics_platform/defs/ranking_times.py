@@ -6,17 +6,28 @@ A sensor and no cron: at RANKING_TIME, and as soon as somebody looks when that m
 when there is something to rank; when there is not, the tick says so, the checks turn red and the owner is told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from analytics_platform.artifacts import Artifacts
+from analytics_platform.availability import last_event
 from analytics_platform.defs.claims import now
 from analytics_platform.defs.deliveries import UNFINISHED
 from analytics_platform.defs.instances import instance_of
-from analytics_platform.defs.rankings import JOB, POPULAR, PUBLISHED, STALE, STEP, TRENDING, published_as_of
+from analytics_platform.defs.rankings import (
+    JOB,
+    POPULAR,
+    PUBLISHED,
+    STALE,
+    STEP,
+    TRENDING,
+    published_as_of,
+    written_as_of,
+)
 from analytics_platform.defs.resources import Ledgers, store_of
 from analytics_platform.metrics.events import USER_EVENTS
 from analytics_platform.queries import compose
@@ -33,38 +44,66 @@ FRESH = "fresh"
 _ON_TIME = timedelta(hours=1)
 # Made once a day, a ranking is a day old when the next one begins, which takes its time.
 _GRACE = timedelta(minutes=15)
-# After a failure, and while Redis does not answer.
-_AGAIN = timedelta(hours=1)
+# After a failure.
+_AGAIN, _PUBLISH_AGAIN = timedelta(hours=1), timedelta(minutes=5)
 _REPORTED_EVERY = timedelta(hours=1)
 
 
 @dataclass
 class Standing:
-    """How rankings stand: as of when (aware) the stored and the published one are, when the newest event happened.
+    """How rankings stand: as of when (aware) the stored and the published one are, when the newest event happened that
+    is over: events that claim to come from the future tell nothing.
 
-    `used`: whether there are events to rank at all. `trouble`: why Redis cannot be read; `published` is None then, and
-    where there is no Redis.
+    `trouble`: why Redis cannot be used; `published` is None then, and where there is no Redis.
     """
 
-    used: bool
     stored: datetime | None
     published: datetime | None
     newest: datetime | None
     trouble: str = ""
     redis: bool = False
 
+    @property
+    def used(self) -> bool:
+        """Whether there are events to rank at all."""
+        return self.newest is not None
 
-def standing(warehouse: Warehouse, store: Store | None) -> Standing:
-    """Ask the warehouse, and Redis if there is one."""
-    [span] = warehouse.rows(compose("event_span", table=USER_EVENTS.name))
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where rankings are published: `store` is None without REDIS_URL, and when that cannot be used (`trouble`)."""
+
+    store: Store | None = None
+    trouble: str = ""
+
+
+def shelf_of(settings: Settings) -> Shelf:
+    """As the settings say; what is wrong with REDIS_URL keeps no ranking from the warehouse."""
+    try:
+        return Shelf(store_of(settings))
+    except StoreError as error:
+        return Shelf(trouble=str(error))
+
+
+def standing(warehouse: Warehouse, shelf: Shelf, moment: datetime) -> Standing:
+    """Ask the warehouse, and Redis if there is one. `moment`: aware."""
+    newest = _newest(warehouse, datetime.min.replace(year=1970, tzinfo=UTC), moment)
     [row] = warehouse.rows(compose("rankings_as_of"))
-    found = Standing(bool(span["rows"]), _aware(row["as_of"]), None, _aware(span["last_time"]), redis=store is not None)
-    if store is not None and (found.used or found.stored):
+    redis = bool(shelf.store or shelf.trouble)
+    found = Standing(_aware(row["as_of"]), None, newest, shelf.trouble, redis=redis)
+    if shelf.store is not None and (found.used or found.stored):
         try:
-            found.published = published_as_of(store)
+            found.published = published_as_of(shelf.store)
         except StoreError as error:
             found.trouble = str(error)
     return found
+
+
+def _newest(warehouse: Warehouse, since: datetime, before: datetime) -> datetime | None:
+    """The newest event of [since, before), aware; None without one."""
+    bounds = (moment.astimezone(UTC).replace(tzinfo=None) for moment in (since, before))
+    [row] = warehouse.rows(last_event(USER_EVENTS.name, *bounds))
+    return _aware(row["last_time"])
 
 
 @dataclass
@@ -77,23 +116,18 @@ class Due:
 
 
 def due(found: Standing, settings: Settings, moment: datetime) -> Due:
-    """Whether a ranking is to be made or published. `moment`: aware."""
+    """Whether a ranking is to be made or published, as far as it depends on the moments alone. `moment`: aware."""
     if not found.used:
         return Due(said="user_events is empty: there is nothing to rank")
-    today = moment.astimezone(settings.zone).date()
-    slots = [_slot(day, settings) for day in (today - timedelta(days=1), today)]
-    slot = max(slot for slot in slots if slot <= moment)
+    slot = _newest_slot(settings, moment)
     if found.stored is None or found.stored < slot:
         # What was missed is made as of now: nobody waits for the ranking of a moment long gone.
-        as_of = slot if slot == slots[-1] and moment - slot < _ON_TIME else moment
-        newest = found.newest
-        if newest is None or newest < as_of - settings.ranking_plan.recent:
-            since = f" since {newest:%Y-%m-%d %H:%M} UTC" if newest else ""
-            return Due(said=f"no event in user_events{since}: the ranking before stays")
-        return Due(as_of=as_of)
+        return Due(as_of=slot if moment - slot < _ON_TIME else moment)
+    if found.trouble:
+        return Due(said=found.trouble)
     behind = found.redis and (found.published is None or found.published < found.stored)
     if behind and moment - found.stored < STALE:
-        return Due(publish=True, said=found.trouble)
+        return Due(publish=True)
     return Due(said=f"ranked as of {found.stored.astimezone(settings.zone):%Y-%m-%d %H:%M}")
 
 
@@ -102,15 +136,27 @@ def _slot(day: date, settings: Settings) -> datetime:
     return datetime.combine(day, settings.ranking_time, tzinfo=settings.zone).astimezone(UTC)
 
 
-def stale(found: Standing, moment: datetime) -> tuple[str, str]:
-    """Why the stored and the published ranking are stale, in a sentence each; empty when they are not."""
+def _newest_slot(settings: Settings, moment: datetime) -> datetime:
+    """The last RANKING_TIME that is not after the moment, UTC."""
+    today = moment.astimezone(settings.zone).date()
+    slots = [_slot(today + timedelta(days=k), settings) for k in (-1, 0)]
+    return max(slot for slot in slots if slot <= moment)
+
+
+def stale(found: Standing, settings: Settings, moment: datetime) -> tuple[str, str]:
+    """Why the stored and the published ranking are stale, in a sentence each; empty when they are not.
+
+    Stale is what is a day old, and was to be replaced a quarter of an hour ago: where clocks are set back, a day has 25
+    hours.
+    """
     if not found.used and found.stored is None:
         return "", ""
+    replaced_by = _newest_slot(settings, moment - _GRACE)
 
     def judged(as_of: datetime | None, what: str) -> str:
         if as_of is None:
             return f"there is no {what}"
-        if moment - as_of < STALE + _GRACE:
+        if moment - as_of < STALE or as_of >= replaced_by:
             return ""
         return f"the newest {what} is as of {as_of:%Y-%m-%d %H:%M} UTC, a day and more ago"
 
@@ -126,11 +172,13 @@ def ranking_checks(settings: Settings, warehouse: Callable[[], Warehouse]) -> li
 
     @dg.asset_check(asset=POPULAR, name=FRESH, description="The newest ranking is less than a day old.")
     def stored_is_fresh() -> dg.AssetCheckResult:
-        return _result(stale(standing(warehouse(), None), now())[0])
+        moment = now()
+        return _result(stale(standing(warehouse(), Shelf(), moment), settings, moment)[0])
 
     @dg.asset_check(asset=PUBLISHED, name=FRESH, description="What Redis holds is less than a day old.")
     def published_is_fresh() -> dg.AssetCheckResult:
-        return _result(stale(standing(warehouse(), store_of(settings)), now())[1])
+        moment = now()
+        return _result(stale(standing(warehouse(), shelf_of(settings), moment), settings, moment)[1])
 
     return [stored_is_fresh, published_is_fresh]
 
@@ -168,11 +216,12 @@ def config_of(as_of: datetime) -> dict[str, Any]:
 
 
 @dataclass
-class _Seen:
-    """What a process has reported of the checks, and when."""
+class Memory:
+    """What a process knows between looks: what it reported of the checks and when, since when Redis is in trouble."""
 
     why: tuple[str, str] | None = None
     at: datetime | None = None
+    trouble_since: datetime | None = None
 
 
 @dataclass
@@ -184,44 +233,61 @@ class Tick:
     why: tuple[str, str] = ("", "")
 
 
-def look(
-    warehouse: Warehouse,
-    store: Store | None,
-    settings: Settings,
-    ledgers: Ledgers,
-    *,
-    instance: dg.DagsterInstance,
-    moment: datetime,
-) -> Tick:
+@dataclass(frozen=True)
+class Watch:
+    """What a look needs: where rankings are, are published and written down, and what the owner is told by."""
+
+    warehouse: Warehouse
+    shelf: Shelf
+    artifacts: Artifacts
+    settings: Settings
+    ledgers: Ledgers
+
+
+def look(watch: Watch, instance: dg.DagsterInstance, moment: datetime, memory: Memory | None = None) -> Tick:
     """What is to be run now; what is stale is the owner's to know of."""
-    found = standing(warehouse, store)
-    wanted, why = due(found, settings, moment), stale(found, moment)
-    _tell_owner(ledgers, found, why, moment)
+    memory, settings = memory or Memory(), watch.settings
+    found = standing(watch.warehouse, watch.shelf, moment)
+    wanted, why = due(found, settings, moment), stale(found, settings, moment)
+    memory.trouble_since = (memory.trouble_since or moment) if found.trouble else None
+    _tell_owner(watch.ledgers, found, why, moment, memory)
+    if wanted.publish and found.stored and written_as_of(watch.artifacts, _day(found.stored, settings)) != found.stored:
+        # Nothing to publish was written down here, or something else: made once more, as of the same moment.
+        wanted = Due(as_of=found.stored)
+    if wanted.as_of and not _newest(watch.warehouse, wanted.as_of - settings.ranking_plan.recent, wanted.as_of):
+        since = f" since {found.newest:%Y-%m-%d %H:%M} UTC" if found.newest else ""
+        wanted = Due(said=f"no event in user_events{since}: the ranking before stays")
     if wanted.as_of is None and not wanted.publish:
         return Tick(said=wanted.said, why=why)
     if instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
         return Tick(said="a run is at it", why=why)
-    failed = dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=moment - _AGAIN)
+    pause = _AGAIN if wanted.as_of else _PUBLISH_AGAIN
+    failed = dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=moment - pause)
     if instance.get_runs(failed, limit=1):
-        return Tick(said="the last run failed; it is tried again an hour after it", why=why)
+        minutes = pause // timedelta(minutes=1)
+        return Tick(said=f"the last run failed; it is tried again {minutes} minutes after it", why=why)
     stamp = moment.isoformat(timespec="seconds")
     if wanted.as_of is not None:
-        day = wanted.as_of.astimezone(settings.zone).date().isoformat()
-        request = dg.RunRequest(run_key=f"{JOB}@{stamp}", partition_key=day, run_config=config_of(wanted.as_of))
+        key, config = f"{JOB}@{stamp}", config_of(wanted.as_of)
+        request = dg.RunRequest(run_key=key, partition_key=_day(wanted.as_of, settings).isoformat(), run_config=config)
         return Tick([request], f"ranking as of {wanted.as_of:%Y-%m-%d %H:%M} UTC", why)
-    if found.stored is None:  # never: only a stored ranking is to be published
-        return Tick(said=wanted.said, why=why)
-    day = found.stored.astimezone(settings.zone).date().isoformat()
+    day = _day(found.stored or moment, settings).isoformat()
     request = dg.RunRequest(run_key=f"{JOB}/publish@{stamp}", partition_key=day, asset_selection=[PUBLISHED])
     return Tick([request], f"publishing the ranking of {day}", why)
 
 
-def _tell_owner(ledgers: Ledgers, found: Standing, why: Sequence[str], moment: datetime) -> None:
-    """A ranking that is stale is a problem until it is not; one that was never made is none yet."""
-    for kind, text, as_of in (("stale", why[0], found.stored), ("unpublished", why[1], found.stored)):
-        if text and as_of is not None:
+def _day(moment: datetime, settings: Settings) -> date:
+    return moment.astimezone(settings.zone).date()
+
+
+def _tell_owner(ledgers: Ledgers, found: Standing, why: tuple[str, str], moment: datetime, memory: Memory) -> None:
+    """A ranking that is stale is a problem until it is not; one that was never made is none yet, nor a server that does
+    not answer once."""
+    blip = memory.trouble_since is not None and moment - memory.trouble_since < _GRACE
+    for kind, text in (("stale", why[0]), ("unpublished", "" if blip else why[1])):
+        if text and found.stored is not None:
             ledgers.problems.record(SUBJECT, kind, text, moment)
-        else:
+        elif not (blip and kind == "unpublished"):
             ledgers.problems.resolve(SUBJECT, moment, "fresh again", kind=kind)
 
 
@@ -230,26 +296,28 @@ def rankings_sensor(
     ledgers: Ledgers,
     job: "dg.JobDefinition | UnresolvedAssetJobDefinition",
     warehouse: Callable[[], Warehouse],
+    artifacts: Artifacts,
 ) -> dg.SensorDefinition:
-    """Every 5 minutes a look whether a ranking is due, unpublished or stale."""
-    seen = _Seen()
+    """Every minute a look whether a ranking is due, unpublished or stale."""
+    memory = Memory()
 
     @dg.sensor(
         name=SENSOR,
         job=job,
-        minimum_interval_seconds=300,
+        minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"At {settings.ranking_time:%H:%M} {settings.timezone}, and whenever that was missed: ranks videos "
         "and publishes the ranking; says when it is stale.",
     )
     def keep_rankings(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = now()
-        tick = look(warehouse(), store_of(settings), settings, ledgers, instance=instance_of(context), moment=moment)
+        watch = Watch(warehouse(), shelf_of(settings), artifacts, settings, ledgers)
+        tick = look(watch, instance_of(context), moment, memory)
         events: list[dg.AssetCheckEvaluation] = []
-        if tick.why != seen.why or seen.at is None or moment - seen.at >= _REPORTED_EVERY:
+        if tick.why != memory.why or memory.at is None or moment - memory.at >= _REPORTED_EVERY:
             # A home that ranks nothing has nothing to be judged.
             events = _evaluations(tick.why) if tick.said and "nothing to rank" not in tick.said else []
-            seen.why, seen.at = tick.why, moment
+            memory.why, memory.at = tick.why, moment
         if tick.requests:
             return dg.SensorResult(run_requests=tick.requests, asset_events=events)
         return dg.SensorResult(skip_reason=tick.said, asset_events=events)

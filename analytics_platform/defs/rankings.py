@@ -5,7 +5,7 @@ Belongs here: as of when a day is ranked, what is stored and published, what the
 
 A ranking replaces its day in the warehouse, a table in one transaction each, and only when there are events to rank:
 an empty window or an error leaves the ranking that is there. What is published is written once, as documents, so that
-Redis can be tried again without counting again; and nothing older ever takes the place of something newer.
+Redis can be tried again without counting again; and nothing older ever takes the place of something newer there.
 """
 
 import json
@@ -19,7 +19,6 @@ from pydantic import Field
 from analytics_platform.artifacts import ArtifactError, Artifacts
 from analytics_platform.defs.claims import now
 from analytics_platform.defs.events import event_key
-from analytics_platform.defs.failures import RETRIES
 from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.partitions import days_of
 from analytics_platform.defs.resources import store_of
@@ -34,7 +33,8 @@ from analytics_platform.rankings.ranked import rank
 from analytics_platform.rankings.ranking import Ranking
 from analytics_platform.rankings.rows import markdown_table, popular_rows, trending_rows
 from analytics_platform.settings import Settings
-from analytics_platform.stores.base import Store, StoreBusyError, StoreError
+from analytics_platform.stores.base import Store, StoreError
+from analytics_platform.visitors.window import parse_moment
 from analytics_platform.warehouses.base import Warehouse
 
 POPULAR = dg.AssetKey(["rankings", "popular"])
@@ -73,12 +73,9 @@ def moment_of(day: date, settings: Settings, moment: datetime, wanted: str = "")
         chosen = moment
     elif wanted.strip():
         try:
-            chosen = datetime.fromisoformat(wanted.strip())
-        except ValueError:
-            raise dg.Failure(
-                f"as_of {wanted!r} is no moment: write one such as 2026-11-20T15:00+03:00, or now", allow_retries=False
-            ) from None
-        chosen = (chosen if chosen.tzinfo else chosen.replace(tzinfo=settings.zone)).astimezone(UTC)
+            chosen = parse_moment(wanted, settings.zone)
+        except ValueError as error:
+            raise dg.Failure(f"as_of {error}", allow_retries=False) from None
     else:
         chosen = datetime.combine(day, settings.ranking_time, tzinfo=settings.zone).astimezone(UTC)
     chosen = min(chosen, moment)
@@ -196,10 +193,10 @@ def ranking_assets(settings: Settings, engine: str) -> list[dg.AssetsDefinition]
     ) -> dg.MaterializeResult:
         day = max(days_of(context))
         try:
-            told = publish(store_of(settings), artifacts, day, now())
-        except StoreBusyError as busy:
-            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=settings.retry_pause_seconds) from busy
+            told = publish(store_of(settings), artifacts, day, now(), settings)
         except StoreError as error:
+            # No waiting here, which would keep the next ranking from being made: the sensor publishes it as soon as
+            # Redis answers.
             raise dg.Failure(str(error), allow_retries=False) from None
         except ArtifactError:
             raise dg.Failure(
@@ -217,14 +214,12 @@ def ranking_assets(settings: Settings, engine: str) -> list[dg.AssetsDefinition]
 
 def keep(warehouse: Warehouse, artifacts: Artifacts, ranking: Ranking, day: date, run_id: str) -> tuple[int, int]:
     """Replace the day's ranking, and write down what is to be published. Rows of the two tables."""
-    rows = (
-        warehouse.store_day(RANKINGS_POPULAR, day, popular_rows(ranking, day)),
-        warehouse.store_day(RANKINGS_TRENDING, day, trending_rows(ranking, day)),
-    )
-    expires = ranking.as_of + EXPIRES
-    text = json.dumps(documents(ranking, run_id, expires), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(documents(ranking, run_id, ranking.as_of + EXPIRES), ensure_ascii=False, allow_nan=False)
+    # Killed in between, the tables are not both of this moment, and the ranking counts as not made.
     artifacts.save(GROUP, day, _FILE, text.encode())
-    return rows
+    trending = warehouse.store_day(RANKINGS_TRENDING, day, trending_rows(ranking, day))
+    popular = warehouse.store_day(RANKINGS_POPULAR, day, popular_rows(ranking, day))
+    return popular, trending
 
 
 @dataclass(frozen=True)
@@ -236,7 +231,23 @@ class Published:
     metadata: Mapping[str, dg.MetadataValue]
 
 
-def publish(store: Store | None, artifacts: Artifacts, day: date, moment: datetime) -> Published:
+def written_as_of(artifacts: Artifacts, day: date) -> datetime | None:
+    """As of when the ranking is that was written down to be published on that day (aware); None when none was."""
+    try:
+        return _as_of(json.loads(artifacts.load(GROUP, day, _FILE)).get(METADATA))
+    except ArtifactError:
+        return None
+
+
+def lifetime(settings: Settings, moment: datetime) -> timedelta:
+    """For how long documents that are published now stay: 25 hours, and where clocks are set back until an hour after
+    the next ranking is due."""
+    tomorrow = moment.astimezone(settings.zone).date() + timedelta(days=1)
+    due = datetime.combine(tomorrow, settings.ranking_time, tzinfo=settings.zone).astimezone(UTC)
+    return max(EXPIRES, min(due - moment, timedelta(hours=25)) + timedelta(hours=1))
+
+
+def publish(store: Store | None, artifacts: Artifacts, day: date, moment: datetime, settings: Settings) -> Published:
     """Put that day's ranking where other programs read it, unless it is old or a newer one is there.
 
     Raises ArtifactError when the day was not ranked, StoreError when Redis does not take it.
@@ -252,11 +263,12 @@ def publish(store: Store | None, artifacts: Artifacts, day: date, moment: dateti
     if there is not None and there > as_of:
         said = f"Redis has a newer ranking, as of {there:%Y-%m-%d %H:%M} UTC: it stays"
         return Published(said, done=False, metadata={})
-    expires = moment + EXPIRES
+    stay = lifetime(settings, moment)
+    expires = moment + stay
     about = kept[METADATA]
     if isinstance(about, dict):
         about["expires_at"] = expires.isoformat()
-    store.publish(kept, int(EXPIRES.total_seconds()))
+    store.publish(kept, int(stay.total_seconds()))
     sizes = {name: len(json.dumps(document, ensure_ascii=False).encode()) for name, document in kept.items()}
     said = f"{len(kept)} keys in {store.place}, until {expires:%Y-%m-%d %H:%M} UTC"
     metadata: dict[str, dg.MetadataValue] = {

@@ -247,6 +247,12 @@ def visits_of(settings: Settings, progress: Callable[[int, int], None] | None = 
         return None
     if settings.dynamodb_table is None and settings.dynamodb_access != "export":
         raise SettingsError("VISITS_SOURCE is dynamodb: set DYNAMODB_TABLE to the table of page events.")
+    for access, variable, value in (
+        ("index", "DYNAMODB_INDEX", settings.dynamodb_index),
+        ("export", "DYNAMODB_EXPORT", settings.dynamodb_export),
+    ):
+        if settings.dynamodb_access == access and value is None:
+            raise SettingsError(f"DYNAMODB_ACCESS is {access}: set {variable}.")
     from analytics_platform.sources.dynamodb import Access, DynamoSource
 
     try:
@@ -262,6 +268,7 @@ def visits_of(settings: Settings, progress: Callable[[int, int], None] | None = 
             shards=settings.dynamodb_shards,
             segments=settings.dynamodb_segments,
             export=settings.dynamodb_export,
+            skip_bad=settings.dynamodb_on_error == "skip",
             progress=progress,
         )
     except ValueError as error:

@@ -1,24 +1,26 @@
-"""Visitor reports in Dagster: a job with the window as a form, schedules to be switched on, what the UI shows.
+"""Visitor reports in Dagster: the window as a form, where its events come from, what becomes of the report.
 
-Belongs here: the window of a run, where its events come from, storing, writing back, delivering. Does not: the report
-itself (`visitors/`), reading DynamoDB (`sources/dynamodb.py`).
+Belongs here: the window of a run, reading, storing, writing back, delivering. Does not: the report itself
+(`visitors/`), reading DynamoDB (`sources/dynamodb.py`), jobs and schedules (`defs/visitor_times.py`).
 
 A report replaces the one of the same window: its rows in the warehouse, its items in DynamoDB. It is sent once.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from analytics_platform.artifacts import ArtifactError, Artifacts
 from analytics_platform.channels.base import ChannelError
 from analytics_platform.defs.claims import now
 from analytics_platform.defs.events import event_key
-from analytics_platform.defs.failures import RETRIES
+from analytics_platform.defs.failures import later
 from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.office import VISITORS, Office, note
 from analytics_platform.defs.resources import visits_of, write_back_of
@@ -26,26 +28,24 @@ from analytics_platform.defs.shown import column_schema, markdown, receipts_tabl
 from analytics_platform.defs.tables import POOL, working
 from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.language import Language
-from analytics_platform.messages import Message, Text
+from analytics_platform.messages import Message
 from analytics_platform.metrics.events import PAGE_EVENTS
 from analytics_platform.metrics.tables import EVENT_REPORTS, VISITOR_REPORTS
 from analytics_platform.queries import compose
-from analytics_platform.settings import Settings
+from analytics_platform.settings import Settings, SettingsError
 from analytics_platform.sources.dynamodb import DynamoBusyError, DynamoError
 from analytics_platform.state.owners import Owner
-from analytics_platform.visitors.reporting import UnsettledError, VisitReport, make_report
-from analytics_platform.visitors.telling import messages
+from analytics_platform.state.parts import State
+from analytics_platform.visitors.reporting import UnsettledError, VisitReport, make_report, report_from_store
+from analytics_platform.visitors.telling import messages, text
 from analytics_platform.visitors.window import VisitWindow, between, last_minutes
 from analytics_platform.warehouses.base import Warehouse
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 VISITOR_KEY = dg.AssetKey(["visitors", VISITOR_REPORTS.name])
 EVENT_KEY = dg.AssetKey(["visitors", EVENT_REPORTS.name])
 DELIVERED = dg.AssetKey(["deliveries", VISITORS])
-JOB, WINDOW_JOB, STEP = "visitor_report", "visitor_report_window", "report_visitors"
+STEP = "report_visitors"
+_GONE = "gone.json"
 _GROUP = "visitors"
 _SHOWN = 20
 _SAID_EVERY = 100_000  # items
@@ -83,61 +83,75 @@ def config_of(window: VisitWindow, *, deliver: bool, again: bool = False) -> dic
     return {"ops": {STEP: {"config": config}}}
 
 
+@dataclass(frozen=True)
+class Made:
+    """A report, and what of the source was left out of it, in words."""
+
+    report: VisitReport
+    left_out: str = ""
+
+
 def report_of(
     warehouse: Warehouse,
     settings: Settings,
     window: VisitWindow,
     moment: datetime,
     progress: Callable[[int, int], None] | None = None,
-) -> VisitReport:
+) -> Made:
     """The report of that window from where the events are; nothing is stored. `progress`: see `resources.visits_of`."""
     source = visits_of(settings, progress)
     if source is None:
-        return make_report(warehouse.table, window, moment, settings.zone)
+        return Made(make_report(warehouse.table, window, moment, settings.zone))
     from analytics_platform.warehouses.scratch import Scratch
 
     with Scratch.of(PAGE_EVENTS, source.events(window.start, window.end), settings.duckdb_memory_limit) as scratch:
-        return make_report(scratch.table, window, moment, settings.zone)
+        report = make_report(scratch.table, window, moment, settings.zone)
+    reading = source.reading
+    if reading is None or not reading.bad:
+        return Made(report)
+    return Made(report, f"{reading.bad} items that are no events were left out; the first: {reading.first_bad}")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What storing came to. `gone`: ids of visitors of an earlier report of the window that it has no more."""
+    """What storing came to. `gone`: ids of visitors of earlier reports of the window that it has no more."""
 
     visitors: int
     events: int
     gone: tuple[str, ...]
 
 
-def keep(warehouse: Warehouse, settings: Settings, report: VisitReport) -> Kept:
-    """Replace the window's rows in the warehouse, and its items in DynamoDB where it is to be written back."""
+def keep(warehouse: Warehouse, settings: Settings, artifacts: Artifacts, report: VisitReport) -> Kept:
+    """Replace the window's rows in the warehouse; `write_back` is to follow where reports go to DynamoDB, too.
+
+    Whom earlier reports had is written down first: a run that ends between the two leaves it to the next one.
+    """
+    earlier = report_from_store(warehouse.table, report.window, settings.zone)
+    gone = tuple(sorted({*_ids(earlier), *_owed(artifacts, report.window)} - {*_ids(report)}))
+    if write_back_of(settings):
+        artifacts.save(VISITORS, report.window.key, _GONE, json.dumps(gone).encode())
     day, part = report.window.day(settings.zone), report.window.bounds
-    # What an earlier run wrote of the window; before it is replaced, so that a run that is killed in between is mended
-    # by the next one: ids are taken away first.
-    gone = tuple(sorted(set(_ids(report_stored(warehouse, settings, report.window))) - set(_ids(report))))
-    if back := write_back_of(settings):
-        back.write(report.visitors, report.events, gone)
     visitors = warehouse.store_part(VISITOR_REPORTS, day, part, report.visitors)
     events = warehouse.store_part(EVENT_REPORTS, day, part, report.events)
     return Kept(visitors, events, gone)
 
 
-def report_stored(warehouse: Warehouse, settings: Settings, window: VisitWindow) -> VisitReport:
-    """The report of that window as it is stored; empty when none is."""
-    day, found = window.day(settings.zone), []
-    for table in (VISITOR_REPORTS, EVENT_REPORTS):
-        rows = warehouse.stored_rows(table, day)
-        found.append(rows.filter(_of_window(rows, window)))
-    moments = found[0]["timestamp"].to_pylist() + found[1]["timestamp"].to_pylist()
-    made_at = max(moments, default=window.bounds["window_end"]).replace(tzinfo=UTC)
-    return VisitReport(window, made_at, settings.zone, *found)
+def write_back(settings: Settings, artifacts: Artifacts, report: VisitReport, kept: Kept) -> None:
+    """Put the report's items into DynamoDB and take away those of visitors that it has no more. Raises DynamoError."""
+    back = write_back_of(settings)
+    if back is None:
+        return
+    back.write(report.visitors, report.events, kept.gone)
+    artifacts.save(VISITORS, report.window.key, _GONE, b"[]")
 
 
-def _of_window(rows: "pa.Table", window: VisitWindow) -> "pa.ChunkedArray":
-    import pyarrow.compute as pc
-
-    same = [pc.equal(rows[name], moment) for name, moment in window.bounds.items()]
-    return pc.and_(*same)
+def _owed(artifacts: Artifacts, window: VisitWindow) -> list[str]:
+    """Ids that an earlier run has not taken away for certain."""
+    try:
+        found: list[str] = json.loads(artifacts.load(VISITORS, window.key, _GONE))
+    except ArtifactError:
+        return []
+    return found
 
 
 def _ids(report: VisitReport) -> list[str]:
@@ -168,14 +182,16 @@ def deliver(
     Raises ChannelError when nobody gets it though somebody should.
     """
     recipients = office.recipients(VISITORS)
-    period, sent = report.window.key, office.ledgers.deliveries
-    if sent.parts(VISITORS, period):
-        if not again:
-            return None, "a report of this window was sent before; nothing was sent"
-        number = 2
-        while sent.parts(VISITORS, f"{period} #{number}"):
-            number += 1
-        period = f"{period} #{number}"
+    ledger, before = office.ledgers.deliveries, rounds(office, report.window)
+    last = before[-1] if before else None
+    if last is not None and last.unfinished and not again:
+        return None, "a report of this window is on its way; what is left goes by itself"
+    if last is not None and last.reached and not again:
+        return None, "a report of this window was sent before; nothing was sent"
+    period = _round(report.window, len(before) + 1)
+    if last is not None:  # the one that comes brings it all
+        left = [part.id for part in last.parts if part.unfinished]
+        ledger.give_up(left, f"sent anew as {period}", moment, states=(State.PENDING, State.UNCERTAIN))
     settings = office.settings
     made: dict[str, Sequence[Message]] = {
         code: messages(report, Language(code), settings.zone, newest, bom=settings.csv_bom)
@@ -188,14 +204,27 @@ def deliver(
     return delivered, delivered.summary()
 
 
+def rounds(office: Office, window: VisitWindow) -> list[Delivered]:
+    """What became of each delivery of that window's report, the first one first."""
+    found: list[Delivered] = []
+    while parts := office.ledgers.deliveries.parts(VISITORS, _round(window, len(found) + 1)):
+        found.append(Delivered(tuple(parts)))
+    return found
+
+
+def _round(window: VisitWindow, number: int) -> str:
+    """How a window's delivery is called: by its key, and from the second one on by its number."""
+    return window.key if number == 1 else f"{window.key} #{number}"
+
+
 @contextmanager
-def _reading(settings: Settings) -> Iterator[None]:
+def _reading(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[None]:
     """A source's errors: what waiting may mend is tried again, all others are red at once with their sentence."""
     try:
         yield
     except DynamoBusyError as busy:
-        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=settings.retry_pause_seconds) from busy
-    except (DynamoError, UnsettledError) as error:
+        raise later(context, busy, settings.retry_pause_seconds) from busy
+    except (DynamoError, SettingsError, UnsettledError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
@@ -238,40 +267,52 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
         alive: dg.ResourceParam[Alive],
         warehouse: dg.ResourceParam[Warehouse],
         settings: dg.ResourceParam[Settings],
+        artifacts: dg.ResourceParam[Artifacts],
         office: dg.ResourceParam[Office],
     ) -> Iterator[dg.MaterializeResult]:
-        moment = now()
+        # Of the run and not of this try: one that is repeated is of the same window.
+        moment = _begun(context).replace(microsecond=0)
         window = window_of(config, settings, moment)
-        with working(context, VISITOR_KEY, settings), _reading(settings):
-            report = report_of(warehouse, settings, window, moment, _told(context.log.info))
-            kept = keep(warehouse, settings, report)
+        with working(context, VISITOR_KEY, settings), _reading(context, settings):
+            made = report_of(warehouse, settings, window, moment, _told(context.log.info))
+            report = made.report
+            kept = keep(warehouse, settings, artifacts, report)
             newest = newest_event(warehouse, settings)
-        texts = messages(report, Language(settings.locale), settings.zone, newest, bom=settings.csv_bom)
+        if made.left_out:
+            context.log.warning(made.left_out)
         about = _about(window, settings)
+        summary = text(report, Language(settings.locale), settings.zone, newest).plain
         preview = report.visitors.slice(0, _SHOWN).select(["visitor", "n_interactions", "entry_page", "exit_page"])
         yield dg.MaterializeResult(
             asset_key=VISITOR_KEY,
             metadata={
                 **about,
                 "dagster/row_count": kept.visitors,
-                "summary": dg.MetadataValue.md(f"```text\n{_plain(texts)}\n```"),
+                "summary": dg.MetadataValue.md(f"```text\n{summary}\n```"),
                 "visitors": dg.MetadataValue.md(markdown(preview.to_pylist()) if kept.visitors else "none"),
                 "gone since the last report of this window": dg.MetadataValue.int(len(kept.gone)),
+                **({"left out": dg.MetadataValue.text(made.left_out)} if made.left_out else {}),
             },
         )
         yield dg.MaterializeResult(asset_key=EVENT_KEY, metadata={**about, "dagster/row_count": kept.events})
-        if not config.deliver:
-            return
-        try:
-            delivered, said = deliver(office, report, newest, alive.owner, moment, again=config.again)
-        except ChannelError as nobody:
-            raise dg.Failure(str(nobody), allow_retries=False) from None
-        if delivered is None:
-            context.log.info(said)
-            return
-        yield dg.MaterializeResult(asset_key=DELIVERED, metadata={**about, **receipts_table(delivered.parts)})
-        if delivered.trouble or delivered.errors or not delivered.reached:
-            raise dg.Failure(said, allow_retries=False)
+        failures: list[str] = []
+        if config.deliver:
+            try:
+                delivered, said = deliver(office, report, newest, alive.owner, moment, again=config.again)
+            except ChannelError as nobody:
+                failures.append(str(nobody))
+            else:
+                context.log.info(said or "sent")
+                if delivered is not None:
+                    shown = {**about, **receipts_table(delivered.parts)}
+                    yield dg.MaterializeResult(asset_key=DELIVERED, metadata=shown)
+                    if delivered.trouble or delivered.errors or not delivered.reached:
+                        failures.append(said)
+        # Last: readers get their report whether DynamoDB takes it or not.
+        with _reading(context, settings):
+            write_back(settings, artifacts, report, kept)
+        if failures:
+            raise dg.Failure("\n".join(failures), allow_retries=False)
 
     return [report_visitors]
 
@@ -298,58 +339,7 @@ def _about(window: VisitWindow, settings: Settings) -> Mapping[str, dg.MetadataV
     }
 
 
-def _plain(found: Sequence[Message]) -> str:
-    return "\n\n".join(message.plain for message in found if isinstance(message, Text))
-
-
-def visitor_jobs(settings: Settings) -> "dict[str, UnresolvedAssetJobDefinition]":
-    """The job whose form takes any window, and the one that has a window saved."""
-    selection = dg.AssetSelection.assets(VISITOR_KEY, EVENT_KEY, DELIVERED)
-    start, _, end = settings.visitor_window.partition("..")
-    return {
-        JOB: dg.define_asset_job(
-            JOB,
-            selection,
-            # What the launchpad shows to begin with.
-            config={"ops": {STEP: {"config": {"last_minutes": 10, "deliver": True}}}},
-            description="Visitors of the last minutes, or from a start to an end: fill in the form and launch.",
-        ),
-        WINDOW_JOB: dg.define_asset_job(
-            WINDOW_JOB,
-            selection,
-            config={"ops": {STEP: {"config": {"start": start, "end": end, "deliver": True}}}},
-            description=f"Visitors of one window (VISITOR_WINDOW: {settings.visitor_window}).",
-        ),
-    }
-
-
-def visitor_schedules(settings: Settings, job: "UnresolvedAssetJobDefinition") -> list[dg.ScheduleDefinition]:
-    """Visitors of the last minutes every so many minutes; each is switched on in the UI."""
-    return [_schedule(settings, job, every, last) for every, last in settings.visitor_pace.items()]
-
-
-def _schedule(settings: Settings, job: "UnresolvedAssetJobDefinition", every: int, last: int) -> dg.ScheduleDefinition:
-    delay = timedelta(minutes=settings.visitor_delay_minutes)
-
-    @dg.schedule(
-        name=f"visitors_every_{every}_minutes",
-        job=job,
-        cron_schedule=cron_of(every),
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"Every {every} minutes: visitors of {last} minutes, up to {settings.visitor_delay_minutes} "
-        "minutes before (VISITOR_SCHEDULES, VISITOR_DELAY_MINUTES).",
-    )
-    def visitors_of_the_last_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        # Of the moment that was planned, not of the one at which a busy daemon came to it: windows leave no gaps.
-        window = last_minutes(last, context.scheduled_execution_time.astimezone(UTC) - delay)
-        return dg.RunRequest(run_key=f"{JOB}/{window.key}", run_config=config_of(window, deliver=True))
-
-    return visitors_of_the_last_minutes
-
-
-def cron_of(every: int) -> str:
-    """Every so many minutes (a divisor of an hour, or whole hours that divide a day), from midnight UTC."""
-    if every < 60:
-        return f"*/{every} * * * *"
-    return f"0 */{every // 60} * * *" if every < 24 * 60 else "0 0 * * *"
+def _begun(context: dg.AssetExecutionContext) -> datetime:
+    """When the run was asked for."""
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    return record.create_timestamp.replace(tzinfo=UTC) if record else now()

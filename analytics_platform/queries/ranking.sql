@@ -15,7 +15,8 @@
 {% set width = slices + 1 %}
 {% set per_word = 62 // width %}
 {% set earlier = 2 ** slices - 1 %}
-{% set word = '((category - 1) // %d)' % per_word %}
+{# Country and word. #}
+{% set spot = '(CAST(country AS BIGINT) << 32) + (category - 1) // %d' % per_word %}
 {% set bit = '(CAST(1 AS BIGINT) << ((category - 1) %% %d * %d + slice))' % (per_word, width) %}
 {% macro label(column) %}coalesce(nullif(nullif({{ column }}, ''), 'unknown'), 'Unknown'){% endmacro %}
 {% macro within() %}FROM events.user_events
@@ -98,34 +99,38 @@ part AS MATERIALIZED (
   SELECT country.number AS country_number, country.name AS country, category.number AS category_number, category.name AS category,
     one_type.event_type AS event_type, one.*
   FROM (
-    SELECT country AS in_country, category AS in_category, type,
-      coalesce(sum(score) FILTER (WHERE slice = {{ recent }}), 0) AS score_recent,
-      coalesce(sum(score) FILTER (WHERE slice < {{ recent }}), 0) AS score_previous,
-      count(*) FILTER (WHERE slice = {{ recent }}) AS events_recent,
-      count(*) FILTER (WHERE slice < {{ recent }}) AS events_previous,
-      coalesce(sum(completion) FILTER (WHERE completion >= 0), 0) AS completion_recent,
-      count(*) FILTER (WHERE completion >= 0) AS completions_recent,
-      count(*) FILTER (WHERE completion < 0) AS odd
-    FROM event
-    GROUP BY country, category, type
+    SELECT in_country, in_category, type,
+      sum(CASE WHEN is_recent THEN score ELSE 0 END) AS score_recent,
+      sum(CASE WHEN is_recent THEN 0 ELSE score END) AS score_previous,
+      sum(CASE WHEN is_recent THEN events ELSE 0 END) AS events_recent,
+      sum(CASE WHEN is_recent THEN 0 ELSE events END) AS events_previous,
+      sum(completion) + sum(odd) AS completion_recent, sum(completions) - sum(odd) AS completions_recent, sum(odd) AS odd
+    FROM (
+      SELECT country AS in_country, category AS in_category, type, slice = {{ recent }} AS is_recent,
+        sum(score) AS score, count(*) AS events, coalesce(sum(completion), 0) AS completion, count(completion) AS completions,
+        count(*) FILTER (WHERE completion < 0) AS odd
+      FROM event
+      GROUP BY country, category, type, slice = {{ recent }}
+    ) AS half
+    GROUP BY in_country, in_category, type
   ) AS one
   JOIN country ON country.number = one.in_country
   JOIN category ON category.number = one.in_category
   JOIN one_type ON one_type.number = one.type
 ),
 seen AS MATERIALIZED (
-  SELECT country, {{ word }} AS word, person, bit_or({{ bit }}) AS bits
-  FROM event
-  GROUP BY country, {{ word }}, person
+  SELECT spot, person, bit_or(bit) AS bits
+  FROM (SELECT person, {{ spot }} AS spot, {{ bit }} AS bit FROM event) AS one
+  GROUP BY spot, person
 ),
 in_group AS (
   SELECT group_number, {{ persons('slices', 'persons') }}
   FROM (
     SELECT group_number, slices, count(*) AS persons
     FROM (
-      SELECT country AS group_number, person, bit_or({{ folded('bits') }}) AS slices
+      SELECT CAST(spot >> 32 AS INTEGER) AS group_number, person, bit_or({{ folded('bits') }}) AS slices
       FROM seen
-      GROUP BY country, person
+      GROUP BY spot >> 32, person
     ) AS one
     GROUP BY group_number, slices
     UNION ALL
@@ -133,9 +138,9 @@ in_group AS (
     FROM (
       SELECT word, bits, count(*) AS persons
       FROM (
-        SELECT person, word, bit_or(bits) AS bits
+        SELECT person, spot & 4294967295 AS word, bit_or(bits) AS bits
         FROM seen
-        GROUP BY person, word
+        GROUP BY person, spot & 4294967295
       ) AS one
       GROUP BY word, bits
     ) AS one
@@ -216,14 +221,15 @@ chosen AS MATERIALIZED (
 ),
 {# Most watch a video in one country and word: how many did so in which slices. Of all others, each person. #}
 watcher AS MATERIALIZED (
-  SELECT number, spot >> 32 AS country, spot & 4294967295 AS word, bits, CASE WHEN spot < last_spot THEN person END AS person, count(*) AS persons
+  SELECT number, CAST(spot >> 32 AS INTEGER) AS country, spot & 4294967295 AS word, bits,
+    CASE WHEN spot < last_spot THEN person END AS person, count(*) AS persons
   FROM (
     SELECT watched.number AS number, event.person AS person, min(event.spot) AS spot, max(event.spot) AS last_spot, bit_or(event.bit) AS bits
-    FROM (SELECT video, person, (CAST(country AS BIGINT) << 32) + {{ word }} AS spot, {{ bit }} AS bit FROM event) AS event
+    FROM (SELECT video, person, {{ spot }} AS spot, {{ bit }} AS bit FROM event) AS event
     JOIN watched ON watched.video = event.video
     GROUP BY watched.number, event.person
   ) AS one
-  GROUP BY ALL
+  GROUP BY number, spot, bits, CASE WHEN spot < last_spot THEN person END
 ),
 traveller AS MATERIALIZED (
   SELECT DISTINCT one.number AS number, event.person AS person, event.country AS country, event.category AS category,

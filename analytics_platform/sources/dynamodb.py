@@ -40,9 +40,9 @@ class DynamoSource:
     """The events of one table.
 
     `index` reads with `index`, its hash key `bucket_attribute` of `shards` shards and its range key `range_attribute`;
-    `export` reads `export`, a folder or `s3://bucket/prefix`. At most `segments` requests run at once. Items that are
-    no events raise, or are counted with `skip_bad`. For `attempts` and `patience` see `Account`. `progress` is called
-    with (items looked at, events) after each page.
+    `export` reads `export`, a folder or `s3://bucket/prefix` with exports of that table; without a table's name, of any
+    one. At most `segments` requests run at once. Items that are no events raise, or are counted with `skip_bad`. For
+    `attempts` and `patience` see `Account`. `progress` is called with (items looked at, events) after each page.
 
     Whoever reads windows that follow each other lets them end `settle` ago (`settled`), or lets them overlap by it:
     scans and indexes are eventually consistent. Raises ValueError for arguments that do not fit together.
@@ -125,7 +125,9 @@ class DynamoSource:
         if self.access is Access.EXPORT:
             from analytics_platform.sources.dynamodb_export import export_pages
 
-            yield from export_pages(self._export, self.account, reading, self._time, window)
+            yield from export_pages(
+                self._export, self.account, reading, table=self.table, time_attribute=self._time, window=window
+            )
             return
         with self.account.client(connections=self._segments) as client:
             if self.access is Access.SCAN:
@@ -142,7 +144,7 @@ class DynamoSource:
         if self.access is Access.EXPORT:
             from analytics_platform.sources.dynamodb_export import find_export
 
-            with find_export(self._export, self.account, fetch=False) as export:
+            with find_export(self._export, self.account, table=self.table, fetch=False) as export:
                 return export.words
         with self.account.client() as client:
             described = described_table(client, self.table)

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from analytics_platform.redaction import redact
+from analytics_platform.setting_values import endpoint
 
 Answer = dict[str, Any]
 Service = Literal["dynamodb", "s3"]
@@ -76,7 +77,7 @@ class Account:
     """
 
     region: str
-    endpoint_url: str | None = None
+    endpoint_url: str | None = field(default=None, repr=False)
     attempts: int = 5
     patience: timedelta = PATIENCE
     connect_seconds: float = 5.0
@@ -84,11 +85,14 @@ class Account:
 
     @property
     def place(self) -> str:
-        """`eu-central-1`, with the endpoint's host where it is not AWS's own; no user or password of its address."""
+        """`eu-central-1`, with the endpoint's host where it is not AWS's own; nothing of what is no endpoint."""
         if self.endpoint_url is None:
             return self.region
-        parts = urlsplit(self.endpoint_url)
-        return f"{self.region} ({parts.scheme}://{parts.netloc.rpartition('@')[2]})"
+        try:
+            parts = urlsplit(endpoint(self.endpoint_url))
+        except ValueError:
+            return self.region
+        return f"{self.region} ({parts.scheme}://{parts.netloc})"
 
     @contextmanager
     def client(self, service: Service = "dynamodb", connections: int = 10) -> "Iterator[Client]":
@@ -139,6 +143,11 @@ class Client:
 
 
 def _connect(account: Account, service: Service, connections: int) -> Any:
+    if account.endpoint_url is not None:
+        try:
+            endpoint(account.endpoint_url)
+        except ValueError as error:
+            raise DynamoError(f"DYNAMODB_ENDPOINT_URL is no endpoint: {error}") from None
     try:
         from boto3.session import Session
         from botocore.config import Config
@@ -186,7 +195,7 @@ def said(account: Account, service: Service, operation: str, what: str) -> Itera
         yield
     except ClientError as error:
         raise _refused(account, service, operation, what, error) from None
-    except (BotoCoreError, ValueError) as error:  # an endpoint that is no address is a ValueError
+    except (BotoCoreError, ValueError) as error:  # a host that botocore does not take is a ValueError
         raise _failed(account, service, what, error) from None
 
 
@@ -239,7 +248,10 @@ def _failed(account: Account, service: Service, what: str, error: Exception) -> 
             f"{name} in {account.place} does not answer ({type(error).__name__}, {what}); check the region, the "
             "endpoint and the network"
         )
-    return DynamoError(f"{name} in {account.place} cannot be asked about {what}: {_sentence(str(error))}")
+    text = str(error)
+    if account.endpoint_url:
+        text = text.replace(account.endpoint_url, account.place)
+    return DynamoError(f"{name} in {account.place} cannot be asked about {what}: {_sentence(text)}")
 
 
 def _name(service: Service) -> str:

@@ -1,4 +1,4 @@
-"""Items out of a table's export to S3, from a folder or from the bucket: the newest complete one, read with DuckDB.
+"""Items out of a table's export to S3, from a folder or from the bucket: its newest complete one, read with DuckDB.
 
 Belongs here: which files are the export, as of when, its lines. Does not: what an item means (`dynamodb_items.py`).
 
@@ -61,7 +61,7 @@ SELECT Item, filename FROM (
         columns = {{'Keys': 'JSON', 'NewImage': 'JSON', 'Metadata': 'JSON'}}))
     GROUP BY keys))
 WHERE Item IS NULL OR (CAST(Item AS VARCHAR) <> 'null' AND ({_WANTED}))
-"""  # noqa: S608
+"""  # noqa: S608  (as above)
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class Export:
 
 
 def export_pages(
-    place: str, account: Account, reading: "Reading", time_attribute: str, window: Window
+    place: str, account: Account, reading: "Reading", *, table: str, time_attribute: str, window: Window
 ) -> Iterator[Page]:
-    """Items that may be of the window. Raises DynamoError, naming the file of a bad line."""
+    """Items of the table that may be of the window. Raises DynamoError, naming the file of a bad line."""
     import duckdb
 
-    with find_export(place, account) as export:
+    with find_export(place, account, table=table) as export:
         reading.place, reading.as_of = export.words, export.as_of
         export.check(window)
         if not export.files:
@@ -165,36 +165,54 @@ def _is_incremental(export: Export) -> bool:
 
 
 @contextmanager
-def find_export(place: str, account: Account, *, fetch: bool = True) -> Iterator[Export]:
-    """The newest complete export in a folder, or under `s3://bucket/prefix`, whose files are fetched first.
+def find_export(place: str, account: Account, *, table: str, fetch: bool = True) -> Iterator[Export]:
+    """The table's newest complete export in a folder, or under `s3://bucket/prefix`, whose files are fetched first.
 
-    Without any manifest, all data files there. Fetched files are gone at the end; `fetch=False` leaves them where they
-    are. Raises DynamoError.
+    An empty `table` stands for the only one that has exports there. Without any manifest, all data files there. Fetched
+    files are gone at the end; `fetch=False` leaves them where they are. Raises DynamoError.
     """
     with ExitStack() as stack:
         if not place.startswith("s3://"):
-            yield _in_folder(Path(place))
+            yield _in_folder(Path(place), table)
             return
         bucket, _, prefix = place.removeprefix("s3://").partition("/")
         if not bucket:
             raise DynamoError(f"{place} names no bucket; write s3://bucket/prefix")
         client = stack.enter_context(account.client("s3", _THREADS))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="export-")))
-        yield _in_bucket(client, place, bucket, prefix.strip("/"), folder, fetch=fetch)
+        yield _in_bucket(client, place, bucket, prefix.strip("/"), folder, table=table, fetch=fetch)
 
 
-def _in_folder(folder: Path) -> Export:
+def _newest(summaries: Mapping[str, Mapping[str, Any]], place: str, table: str) -> tuple[str, int]:
+    """Where the summary of the table's newest export is, and how many others the table has."""
+    tables = {name: str(summary.get("tableArn", "")).rpartition("/")[2] for name, summary in summaries.items()}
+    wanted = table.rpartition("/")[2]  # a table may be named by its ARN
+    known = sorted({name for name in tables.values() if name})
+    if not wanted and len(known) > 1:
+        raise DynamoError(f"{place} holds exports of several tables ({', '.join(known)}); set DYNAMODB_TABLE to one")
+    # Whose manifest names no table was not written by AWS; it is taken, as files without a manifest are.
+    found = [name for name, of in tables.items() if not wanted or of in (wanted, "")]
+    if not found:
+        raise DynamoError(
+            f"{place} holds no export of table {wanted!r}, but of {', '.join(known)}; export that table, or correct "
+            "DYNAMODB_EXPORT"
+        )
+    return max(found, key=lambda name: (_as_of(summaries[name], name), name)), len(found) - 1
+
+
+def _in_folder(folder: Path, table: str) -> Export:
     if not folder.is_dir():
         raise DynamoError(
             f"{folder} is no folder; name the one that holds the export's {_SUMMARY}, or s3://bucket/prefix"
         )
-    summaries = {path: _read(path.read_bytes(), str(path)) for path in folder.rglob(_SUMMARY)}
+    summaries = {str(path): _read(path.read_bytes(), str(path)) for path in folder.rglob(_SUMMARY)}
     if not summaries:
         files = tuple(sorted(p for p in folder.rglob("*") if p.name.endswith(_ENDINGS) and p.is_file()))
         if not files:
             raise DynamoError(f"{folder} holds no export: neither a {_SUMMARY} nor files ending in {_ENDINGS[0]}")
         return Export(str(folder), files)
-    path, summary = max(summaries.items(), key=lambda entry: (_as_of(entry[1], str(entry[0])), str(entry[0])))
+    newest, others = _newest(summaries, str(folder), table)
+    path = Path(newest)
     manifest = path.with_name("manifest-files.json")
     if not manifest.exists():
         raise DynamoError(f"{path.parent} has no {manifest.name}; copy the whole export")
@@ -207,10 +225,12 @@ def _in_folder(folder: Path) -> Export:
         if there is None:
             raise DynamoError(f"{path.parent} lacks {name}, which its manifest names; copy the whole export")
         found.append(there)
-    return _export(str(path.parent), summary, tuple(found), len(summaries) - 1)
+    return _export(str(path.parent), summaries[newest], tuple(found), others)
 
 
-def _in_bucket(client: Client, place: str, bucket: str, prefix: str, folder: Path, *, fetch: bool) -> Export:
+def _in_bucket(
+    client: Client, place: str, bucket: str, prefix: str, folder: Path, *, table: str, fetch: bool
+) -> Export:
     keys = list(_listed(client, bucket, prefix))
     summaries = {
         key: _read(_object(client, bucket, key), f"s3://{bucket}/{key}")
@@ -218,7 +238,7 @@ def _in_bucket(client: Client, place: str, bucket: str, prefix: str, folder: Pat
         if PurePosixPath(key).name == _SUMMARY
     }
     if summaries:
-        newest = max(summaries, key=lambda key: (_as_of(summaries[key], key), key))
+        newest, others = _newest(summaries, place, table)
         manifest = str(
             summaries[newest].get("manifestFilesS3Key") or PurePosixPath(newest).with_name("manifest-files.json")
         )
@@ -229,9 +249,9 @@ def _in_bucket(client: Client, place: str, bucket: str, prefix: str, folder: Pat
         data = sorted(key for key in keys if key.endswith(_ENDINGS))
         if not data:
             raise DynamoError(f"{place} holds no export: neither a {_SUMMARY} nor files ending in {_ENDINGS[0]}")
-        name, summary = place, {}
+        name, summary, others = place, {}, 0
     if not fetch:
-        return _export(name, summary, (), len(summaries) - 1)
+        return _export(name, summary, (), others)
 
     def fetched(numbered: tuple[int, str]) -> Path:
         number, key = numbered
@@ -242,7 +262,7 @@ def _in_bucket(client: Client, place: str, bucket: str, prefix: str, folder: Pat
 
     with ThreadPoolExecutor(_THREADS) as pool:
         files = tuple(pool.map(fetched, enumerate(data)))
-    return _export(name, summary, files, max(0, len(summaries) - 1))
+    return _export(name, summary, files, others)
 
 
 def _listed(client: Client, bucket: str, prefix: str) -> Iterator[str]:
@@ -272,7 +292,7 @@ def _export(name: str, summary: Mapping[str, Any], files: tuple[Path, ...], othe
     if summary.get("outputFormat", "DYNAMODB_JSON") != "DYNAMODB_JSON":
         raise DynamoError(f"export {name} is in {summary['outputFormat']}; export as DYNAMODB_JSON")
     since = _time(summary["exportFromTime"], name) if "exportFromTime" in summary else None
-    return Export(name, files, _as_of(summary, name) if summary else None, since, max(0, others))
+    return Export(name, files, _as_of(summary, name) if summary else None, since, others)
 
 
 def _as_of(summary: Mapping[str, Any], name: str) -> datetime:

@@ -165,7 +165,7 @@ class Converter:
 
     def _count_bad(self, sentence: str) -> None:
         if not self._skip_bad:
-            raise DynamoError(f"{sentence}; correct the item, or have such items skipped and counted")
+            raise DynamoError(f"{sentence}; correct the item, or set DYNAMODB_ON_ERROR=skip")
         self.reading.bad += 1
         self.reading.first_bad = self.reading.first_bad or sentence
 

@@ -14,6 +14,7 @@ from analytics_platform.stores.base import StoreBusyError, StoreError
 from analytics_platform.stores.redis_address import RedisAddress
 
 RIGHTS = "+set +get +ttl +multi +exec"
+OTHER_DATABASE = "+select"  # only 0 is chosen without saying so
 HASH_TAG = "{analytics}:"
 # Only waiting helps: reading its files, no primary yet, a script running, slots on their way, too few replicas.
 _PASSING = {
@@ -66,6 +67,11 @@ class Spoken:
         return f"Redis at {self.address}"
 
     @property
+    def rights(self) -> str:
+        """The commands as ACL SETUSER wants them."""
+        return f"{RIGHTS} {OTHER_DATABASE}" if self.address.database else RIGHTS
+
+    @property
     def patterns(self) -> str:
         """The keys as ACL SETUSER wants them."""
         return f"~{self.prefix}*" if self.prefix else " ".join(f"~{key}" for key in sorted(self.keys)) or "~*"
@@ -95,8 +101,8 @@ def refused(code: str, text: str, about: Spoken) -> StoreError:
         return StoreError(f"{server} has no password, but REDIS_URL gives one: take it out, or set one on the server")
     if code == "NOPERM":
         return StoreError(
-            f"{server} does not let the user of REDIS_URL do it ({_short(text)}): grant {about.patterns} {RIGHTS} with "
-            "ACL SETUSER"
+            f"{server} does not let the user of REDIS_URL do it ({_short(text)}): grant {about.patterns} "
+            f"{about.rights} with ACL SETUSER"
         )
     if code == "WRONGTYPE":
         return StoreError(f"{server} holds something else than text under that key: {_another(about)}")

@@ -7,7 +7,7 @@ the events are (`warehouses/`, `sources/`), what is said of them (`telling.py`),
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _READS = 3
+# As visitor_reports.sql and event_reports.sql give them.
+_ORDER = {
+    VISITOR_REPORTS.name: ("n_interactions DESC", "first_seen", "visitor"),
+    EVENT_REPORTS.name: ("created", "request_id"),
+}
 
 
 class UnsettledError(Exception):
@@ -88,6 +93,33 @@ def make_report(
         f"events of the window {window.key} keep arriving, so that its two reports would not fit each other; "
         "make them again later, or of a window that ends earlier"
     )
+
+
+def stored_query(table: ResultTable, window: VisitWindow, day: date) -> Query:
+    """The rows of the window as VISITOR_REPORTS or EVENT_REPORTS has them stored, all columns, in the report's order.
+
+    `day`: the local day in which the window begins. KeyError for a table that is neither.
+    """
+    columns = [name for name, _ in table.columns]
+    bound = {"event_date": day, **window.bounds}
+    return compose("stored_report", bound, table=table.name, columns=columns, order=_ORDER[table.name])
+
+
+def report_from_store(read: Callable[[Query], "pa.Table"], window: VisitWindow, zone: ZoneInfo) -> VisitReport:
+    """The report of the window as it is stored, empty when none is. `read` asks the warehouse: `Warehouse.table`.
+
+    It was made when its newest row says; an empty one counts as made at the end of the window.
+    """
+    import pyarrow.compute as pc
+
+    day = window.day(zone)
+    found = [
+        read(stored_query(table, window, day)).cast(result_schema(table)) for table in (VISITOR_REPORTS, EVENT_REPORTS)
+    ]
+    moments = [moment for rows in found if (moment := pc.max(rows["timestamp"]).as_py()) is not None]
+    made_at = max(moments).replace(tzinfo=UTC) if moments else window.end
+    visitors, events = found
+    return VisitReport(window, made_at, zone, visitors, events)
 
 
 def visitors_csv(report: VisitReport, language: Language, *, bom: bool) -> bytes:

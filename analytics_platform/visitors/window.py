@@ -5,6 +5,7 @@ clocks.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid5
@@ -83,7 +84,7 @@ def between(start: str, end: str, zone: ZoneInfo) -> VisitWindow:
     Raises ValueError, in one sentence with the remedy: for a text that is none of these, a wall time that the clocks of
     `zone` skipped or showed twice, and an end that is not after the start.
     """
-    return VisitWindow(_moment(start, zone), _moment(end, zone))
+    return VisitWindow(parse_moment(start, zone), parse_moment(end, zone))
 
 
 def in_utc(moment: datetime, what: str) -> datetime:
@@ -98,19 +99,36 @@ def ambiguous(wall: datetime, zone: ZoneInfo) -> bool:
     return wall.replace(tzinfo=zone, fold=0).utcoffset() != wall.replace(tzinfo=zone, fold=1).utcoffset()
 
 
-def _moment(text: str, zone: ZoneInfo) -> datetime:
-    wanted = text.strip()
+def parse_moment(text: str, zone: ZoneInfo) -> datetime:
+    """The moment of a text in ISO 8601, in UTC: as one end of `between`.
+
+    Raises ValueError, in one sentence with the remedy: for a text that is none, a wall time that the clocks of `zone`
+    skipped or showed twice, and a moment outside the years 1970 to 2261 (the first of 2262 is an end).
+    """
     try:
-        try:
-            return day_start(date.fromisoformat(wanted), zone).replace(tzinfo=UTC)
-        except ValueError:
-            found = datetime.fromisoformat(wanted)
+        found = _read(text.strip(), zone)
+    except OverflowError:  # in another zone it is before the year 1, or after 9999
+        found = None
+    if found is None:
+        raise ValueError(f"{text!r} is no moment; {_FORMS}")
+    if not _EARLIEST <= found <= _LATEST:
+        raise ValueError(
+            f"{text!r} is outside the years 1970 to 2261; write its year with four digits, as in 2019-06-22"
+        )
+    return found
+
+
+def _read(wanted: str, zone: ZoneInfo) -> datetime | None:
+    with suppress(ValueError):  # a time, not a day
+        return day_start(date.fromisoformat(wanted), zone).replace(tzinfo=UTC)
+    try:
+        found = datetime.fromisoformat(wanted)
         if found.tzinfo is not None:
             return found.astimezone(UTC)
-        if not ambiguous(found, zone):
-            return found.replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no moment; {_FORMS}") from None
+    except ValueError:
+        return None
+    if not ambiguous(found, zone):
+        return found.replace(tzinfo=zone).astimezone(UTC)
     # With fold=0 a skipped time has the offset before the change, which leads to another time than it says.
     first, second = (found.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
     skipped = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != found

@@ -1,8 +1,8 @@
 """ClickHouse as the warehouse: results in one database, events there or wherever other programs keep them.
 
 Belongs here: the port on a server: what a statement reads, where a day is computed, the ledgers. Does not: the
-connection (`clickhouse_client.py`), DDL (`clickhouse_schema.py`), other programs' events (`clickhouse_events.py`),
-loading (`clickhouse_load.py`), moving a computed day in (`clickhouse_exchange.py`).
+connection (`clickhouse_client.py`), DDL (`clickhouse_schema.py`), other programs' events (`clickhouse_events.py`,
+`clickhouse_found.py`), loading (`clickhouse_load.py`), moving a computed day in (`clickhouse_exchange.py`).
 
 There are no transactions. A day is computed into a table of its own and then moved in as a partition, which readers see
 whole or not at all. The ledger is told before that the day is on its way (computed, but not current) and after that it
@@ -23,11 +23,11 @@ from analytics_platform.metrics.events import EventTable, Kind, arrow_schema
 from analytics_platform.metrics.tables import STANDARD_TABLES, ResultTable, result_schema
 from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import Query
-from analytics_platform.warehouses import clickhouse_load, clickhouse_watch, parts
+from analytics_platform.warehouses import clickhouse_found, clickhouse_load, clickhouse_watch, parts
 from analytics_platform.warehouses import clickhouse_schema as schema
 from analytics_platform.warehouses.base import Complaint, EventLoad, Loaded, Row, WarehouseError
 from analytics_platform.warehouses.clickhouse_client import Server
-from analytics_platform.warehouses.clickhouse_events import EventSource, bare, reading, selection
+from analytics_platform.warehouses.clickhouse_events import EventSource, Reading, bare, reading, selection
 from analytics_platform.warehouses.clickhouse_exchange import exchange, exchange_part
 from analytics_platform.warehouses.clickhouse_text import aware, plain, plain_table, quoted, statement, unquoted
 from analytics_platform.warehouses.ledgered import Ledgered
@@ -53,7 +53,7 @@ class ClickHouseWarehouse(Ledgered):
     result_tables: tuple[ResultTable, ...] = STANDARD_TABLES
     patience_seconds: float = 10.0
     _places: dict[str, str] = field(default_factory=dict, init=False, repr=False)
-    _empty: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    _empty: Mapping[str, Reading] = field(default_factory=dict, init=False, repr=False)
     _keys: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -79,8 +79,11 @@ class ClickHouseWarehouse(Ledgered):
             done: list[str] = []
             have = self._columns({(self.layout.database, name) for name in self._ours()})
             engines = self._engines()
-            self._refuse_foreign(have, engines)
+            clickhouse_found.refuse_foreign(self.sources, have, engines)
+            left = clickhouse_found.left_alone(self.sources, have, engines)
             for name, wanted, create in self._wanted():
+                if name in left:
+                    continue
                 found = have.get((self.layout.database, name), {})
                 if not found:
                     if not done:
@@ -99,17 +102,18 @@ class ClickHouseWarehouse(Ledgered):
                         )
             done += self._keep_ttl(engines)
             self._drop_abandoned()
-            self._find_places()
+            self._find_places(left)
             return done
 
     def check(self) -> Sequence[Complaint]:
         """See the port."""
         complaints: list[Complaint] = []
         types = self._columns({(s.database, s.name) for s in self.sources.values()})
-        for source in self.sources.values():
+        left = clickhouse_found.left_alone(self.sources, types, self._engines())
+        for name, source in self.sources.items():
             if source.own and (source.database, source.name) not in types:
                 continue  # `prepare` makes it
-            found = reading(source, types.get((source.database, source.name), {}))
+            found = left.get(name) or reading(source, types.get((source.database, source.name), {}))
             complaints += found.complaints
             if found.columns and not any(c.fatal for c in found.complaints):
                 text = f"SELECT * FROM {selection(source, found.columns)} LIMIT 0"
@@ -160,7 +164,12 @@ class ClickHouseWarehouse(Ledgered):
                     f"{events.table.name} is {source}, which other programs write: events are loaded only into our own "
                     "tables (no EVENTS_DATABASE, no EVENTS_MAPPING for it)"
                 )
+        if any(f"events.{events.table.name}" in self._empty for events in loads):
+            self._places = {}  # somebody may have made room for it since
         self.prepare()
+        for events in loads:
+            if empty := self._empty.get(f"events.{events.table.name}"):
+                raise WarehouseError("; ".join(f"{c.what} -> {c.remedy}" for c in empty.complaints))
         return clickhouse_load.load(self, loads, zone, append=append, progress=progress)
 
     def note_changes(self, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
@@ -226,9 +235,16 @@ class ClickHouseWarehouse(Ledgered):
             values = [[aware(row[name]) for name in types] for row in rows]
             self.server.insert_rows(self.layout.database, table, types, values, name=f"ledger_{table}")
 
-    def events_place(self, name: str) -> str:
-        """An event table, for statements. Raises WarehouseError when it cannot be read."""
-        return self._statement(Query(f"watch_{name}", f"events.{name}"))[0]
+    def events_place(self, name: str) -> str | None:
+        """An event table, for statements; None for an optional one that cannot be read, which nothing else hangs on.
+
+        Raises WarehouseError when another cannot be read.
+        """
+        place = f"events.{name}"
+        if self.sources[name].table.optional and place not in self._known_places():
+            self._places = {}  # somebody may mend it
+            return None
+        return self._statement(Query(f"watch_{name}", place))[0]
 
     @contextmanager
     def staged_for(self, name: str, what: str = "") -> Iterator[str]:
@@ -298,22 +314,10 @@ class ClickHouseWarehouse(Ledgered):
                 yield source.name, schema.event_columns(source.table), made
 
     def _columns(self, tables: Collection[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
-        """Columns and types by database and table, of those that this user sees."""
-        found: dict[tuple[str, str], dict[str, str]] = {}
-        rows = self.server.rows(
-            "SELECT database, table, name, type FROM system.columns "
-            "WHERE database IN {databases:Array(String)} AND table IN {tables:Array(String)} "
-            "AND default_kind NOT IN ('EPHEMERAL') ORDER BY database, table, position",
-            {"databases": sorted({d for d, _ in tables}), "tables": sorted({t for _, t in tables})},
-            name="columns",
-        )
-        for row in rows:
-            key = (str(row["database"]), str(row["table"]))
-            if key in tables:
-                found.setdefault(key, {})[str(row["name"])] = str(row["type"])
-        return found
+        return clickhouse_found.columns(self.server, tables)
 
-    def _find_places(self) -> None:
+    def _find_places(self, left: Mapping[str, Reading]) -> None:
+        """`left`: see `clickhouse_found.left_alone`."""
         database = quoted(self.layout.database)
         places = {f"results.{t.name}": f"{database}.{quoted(t.name)}" for t in self.result_tables}
         for ledger, prefix in ((schema.COMPUTED, "results"), (schema.LOADED, "events")):
@@ -321,15 +325,15 @@ class ClickHouseWarehouse(Ledgered):
             shown = " AND ".join(("rows >= 0", *self.layout.kept(ledger)))
             places[f"{prefix}.{ledger}"] = f"(SELECT * FROM {database}.{quoted(ledger)} FINAL WHERE {shown})"
         types = self._columns({(s.database, s.name) for s in self.sources.values()})
-        empty = set()
+        empty: dict[str, Reading] = {}
         for name, source in self.sources.items():
-            found = reading(source, types.get((source.database, source.name), {}))
-            if source.own:
+            found = left.get(name) or reading(source, types.get((source.database, source.name), {}))
+            if source.own and name not in left:
                 places[f"events.{name}"] = source.place
             elif not any(c.fatal for c in found.complaints):
                 places[f"events.{name}"] = selection(source, found.columns)
-                empty |= set() if found.columns else {f"events.{name}"}
-        self._places, self._empty = places, frozenset(empty)
+                empty |= {} if found.columns else {f"events.{name}": found}
+        self._places, self._empty = places, empty
 
     def _ensure_database(self) -> None:
         found = self.server.rows(
@@ -341,24 +345,8 @@ class ClickHouseWarehouse(Ledgered):
             text = f"CREATE DATABASE IF NOT EXISTS {quoted(self.layout.database)}{self.layout.everywhere}"
             self.server.command(text, name="create_database")
 
-    def _refuse_foreign(self, have: Mapping[tuple[str, str], Mapping[str, str]], engines: Mapping[str, str]) -> None:
-        """Raises WarehouseError for events of other programs under our names: they would be altered and loaded over."""
-        for source in self.sources.values():
-            columns = have.get((source.database, source.name), {})
-            strange = schema.strange_events(source.table, columns, engines.get(source.name, "")) if columns else ""
-            if source.own and strange:
-                raise WarehouseError(
-                    f"{source} is not as we make it ({strange}): set EVENTS_MAPPING={source.table.name}={source} to "
-                    "read it as another program's, or name another database in WAREHOUSE_URL"
-                )
-
     def _engines(self) -> dict[str, str]:
-        rows = self.server.rows(
-            "SELECT name, engine_full FROM system.tables WHERE database = {database:String}",
-            {"database": self.layout.database},
-            name="engines",
-        )
-        return {str(row["name"]): str(row["engine_full"]) for row in rows}
+        return clickhouse_found.engines(self.server, self.layout.database)
 
     def _keep_ttl(self, have: Mapping[str, str]) -> Iterator[str]:
         """Bring TTLs to FACTS_KEEP_DAYS. Tables made just now have them."""

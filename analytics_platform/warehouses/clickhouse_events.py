@@ -110,7 +110,8 @@ def sources(mapping: Mapping[str, str], events_database: str | None, database: s
 def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
     """How to read a source whose columns have these types (`theirs`: name to type, empty when there is no table).
 
-    Without columns and without a fatal complaint it is to be read as empty.
+    Without columns and without a fatal complaint it is to be read as empty: an optional table that nobody mapped, and
+    that is not there or another program's of the same name.
     """
     if not theirs:
         if source.table.optional and not source.mapped:
@@ -147,7 +148,23 @@ def reading(source: EventSource, theirs: Mapping[str, str]) -> Reading:
         if source.inserted_at not in theirs:
             what = f"{source} has no column {source.inserted_at}"
         complaints.append(Complaint(what, f"correct {source.table.name}.{INSERTED_AT} in EVENTS_MAPPING"))
+    wrong = [c.what for c in complaints if c.fatal]
+    if wrong and source.table.optional and not source.mapped:
+        # What it has instead would be said at each column.
+        return as_empty(source, "; ".join(what.partition(" (it has ")[0] for what in wrong))
     return Reading(columns, tuple(complaints))
+
+
+def as_empty(source: EventSource, why: str) -> Reading:
+    """An optional table whose name somebody else's has, which nobody mapped and which does not fit."""
+    name = source.table.name
+    # What is under our name in our database stays in the way of a table of ours.
+    other = ", or name another database in WAREHOUSE_URL to keep them in a table of ours" if source.own else ""
+    remedy = (
+        f"set EVENTS_MAPPING={name}=DATABASE.TABLE if such events are kept elsewhere, or {name}={source} with its "
+        f"columns ({name}.COLUMN=THEIRS) if they are these{other}"
+    )
+    return Reading({}, (Complaint(f"{name}: {why}: it reads as empty", remedy, fatal=False),))
 
 
 def selection(source: EventSource, columns: Mapping[str, str]) -> str:

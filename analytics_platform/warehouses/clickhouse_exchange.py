@@ -6,16 +6,17 @@ A turn begins by entering in the ledger that the day is on its way, under a name
 entry, and only that one. Who finds another's entry there instead does not know whose rows came last, and takes another
 turn. So an entry that names settings is always that of the rows which are there, wherever a process is killed.
 
-Who replaces a part of a day takes the other rows along, and must not bring back what somebody else has replaced since
-they were read. So who begins a turn first drops the tables in which others collect such a day, and waits until a move
-that has begun is over (SYNC): of what they have read until then, nothing is moved in any more. Who finds the table gone
-takes another turn and reads again. That is what makes it right; what makes it quick is that whoever finds such a table
-waits a while before a turn of its own, unless it is so old that its process is gone.
+A part of a day that has no rows yet is added to it; who replaces one that has some takes the other rows along. Neither
+may go by what somebody else has changed since it was read: rows would be there twice, or come back. So who begins a
+turn first drops the tables in which others collect such a day, and waits until a move that has begun is over (SYNC): of
+what they have read until then, nothing is moved in any more. Who finds the table gone takes another turn and reads
+again. That is what makes it right; what makes it quick is that whoever finds such a table waits a while before a turn
+of its own, unless it is so old that its process is gone.
 """
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -130,13 +131,21 @@ def _replace_part(desk: Desk, name: str, day: date, part: Part, *, rows: "pa.Tab
     of_part = " AND ".join(f"{quoted(column)} = {{{column}:{TIME}}}" for column in part)
     if rows.num_rows:
         desk.server.insert(desk.layout.database, unquoted(staged), rows, name=f"store_{name}")
+    # A window that is stored for the first time, as nearly all are: the rows that stay need not be written again.
+    total, there = _stored(desk, name, of_part, bound)
+    if not there:
+        if rows.num_rows:
+            change = f"ATTACH PARTITION '{day}' FROM {staged}"
+            desk.server.command(f"ALTER TABLE {target} {change}", name=f"attach_{name}")
+            # A replicated table leaves out what it has had before, also when that is gone since.
+            total, there = _stored(desk, name, of_part, bound)
+        if there == rows.num_rows:
+            return total
     others = f"event_date = {{day:Date}} AND NOT ifNull({of_part}, 0)"
     text = f"INSERT INTO {staged} SELECT * FROM {target} WHERE {others}"
     desk.server.command(text, bound, name=f"keep_{name}")
     [counted] = desk.server.rows(f"SELECT count() AS rows FROM {staged}", name=f"count_{name}")
-    total = counted["rows"]
-    if not isinstance(total, int):
-        raise TypeError(f"a number of rows is no {total!r}")
+    total = _number(counted["rows"])
     if total:
         change = f"REPLACE PARTITION '{day}' FROM {staged}"
         desk.server.command(f"ALTER TABLE {target} {change}", name=f"replace_{name}")
@@ -145,6 +154,21 @@ def _replace_part(desk: Desk, name: str, day: date, part: Part, *, rows: "pa.Tab
         text = f"ALTER TABLE {target} DELETE IN PARTITION '{day}' WHERE {of_part} SETTINGS mutations_sync = 2"
         desk.server.command(text, bound, name=f"replace_{name}")
     return total
+
+
+def _stored(desk: Desk, name: str, of_part: str, bound: Mapping[str, object]) -> tuple[int, int]:
+    """The number of rows of the day, and of those of the part."""
+    target = f"{quoted(desk.layout.database)}.{quoted(name)}"
+    there = f"coalesce(countIf({of_part}), 0)"  # NULL of no rows, under our session's settings
+    text = f"SELECT count() AS every, {there} AS there FROM {target} WHERE event_date = {{day:Date}}"
+    [found] = desk.server.rows(text, bound, name=f"stored_{name}")
+    return _number(found["every"]), _number(found["there"])
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"a number of rows is no {value!r}")
+    return value
 
 
 def _part_of(day: date) -> str:

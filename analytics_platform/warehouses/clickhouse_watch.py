@@ -27,13 +27,16 @@ class Watch(Desk, Protocol):
         """Where the events are."""
         ...
 
-    def events_place(self, name: str) -> str:
-        """An event table, for statements."""
+    def events_place(self, name: str) -> str | None:
+        """An event table, for statements; None for an optional one that cannot be read."""
         ...
 
 
 def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collection[date]:
-    """See the port. Our own tables are entered by `load` and cost nothing here."""
+    """See the port. Our own tables are entered by `load` and cost nothing here.
+
+    Raises WarehouseError when a table cannot be read that metrics are computed from.
+    """
     changed: set[date] = set()
     for name, source in desk.sources.items():
         if source.own:
@@ -41,6 +44,8 @@ def note_changes(desk: Watch, first: date, last: date, zone: ZoneInfo) -> Collec
         window = Gap(first, last).window(zone)
         newest = "newest" if source.inserted_at else ""
         place = desk.events_place(name)
+        if place is None:
+            continue  # the late events of other tables are found all the same; `check` says what does not fit
         if source.inserted_at:
             place = f"(SELECT time, {INSERTED_AT} AS newest FROM {place})"
         counted = counts_by_day(desk, name, place, zone, within=window, newest=newest)

@@ -76,6 +76,7 @@ class DuckDBWarehouse(Ledgered):
     def __post_init__(self) -> None:
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._prepared = False
+        self._left: dict[str, str] = {}  # see duckdb_gaps.Found
         self._sized = "threads" in self.config
 
     # ---------------------------------------------------------------- port
@@ -103,34 +104,38 @@ class DuckDBWarehouse(Ledgered):
                 except OSError as error:
                     raise WarehouseError(f"the folder {folder} cannot be created: {error.strerror}") from error
             for name, columns in self._wanted().items():
-                if self._missing(name, columns) != []:
+                found = self._look(name, columns)
+                if found is None or found.gaps:
                     with self._open(write=name) as con:
-                        found = duckdb_gaps.gaps(con, name, columns)
-                        done += [duckdb_gaps.close(con, name, gap) for gap in found]
+                        found = duckdb_gaps.look(con, name, columns)
+                        done += [duckdb_gaps.close(con, name, gap) for gap in found.gaps]
+                self._left.update(found.left)
             self._prepared = True
         return done
 
     def check(self) -> Sequence[Complaint]:
         """See the port: whether the files are there, with every table and column."""
-        found: list[Complaint] = []
+        complaints: list[Complaint] = []
         for name, columns in self._wanted().items():
             with self._turn():
-                gaps = self._missing(name, columns)
-            if gaps != []:
-                found.append(duckdb_gaps.complaint(self._paths[name], gaps))
-        return found
+                found = self._look(name, columns)
+            if found is None or found.gaps:
+                complaints.append(duckdb_gaps.complaint(self._paths[name], found.gaps if found else None))
+            complaints += duckdb_gaps.left_alone(self._paths[name], found.left) if found else ()
+        return complaints
 
     def rows(self, query: Query) -> list[Row]:
         """See the port."""
         self.prepare()
         with self._open() as con:
-            cursor = _run(con, query)
+            cursor = _run(con, duckdb_gaps.fitted(query, self._left))
             names = [c[0] for c in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def table(self, query: Query) -> "pa.Table":
         """See the port."""
         self.prepare()
+        query = duckdb_gaps.fitted(query, self._left)
         with self._open() as con:
             try:
                 # Not `execute`, which keeps a copy of all rows.
@@ -141,6 +146,7 @@ class DuckDBWarehouse(Ledgered):
     def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> int:
         """See the port. The heavy part runs on read-only files; the write lock lasts for DELETE and INSERT only."""
         self.prepare()
+        query = duckdb_gaps.fitted(query, self._left)
         columns = ", ".join(f'"{name}"' for name, _ in table.columns)
         staged = f"staged_{uuid4().hex}"
         with self._turn():
@@ -182,6 +188,10 @@ class DuckDBWarehouse(Ledgered):
     ) -> list[Loaded]:
         """See the port. Batches go to a scratch file first, so memory stays bounded and the lock short."""
         self.prepare()
+        for load in loads:
+            if why := self._left.get(load.table.name):
+                [said] = duckdb_gaps.left_alone(self.events, {load.table.name: why})
+                raise WarehouseError(f"{said.what} -> {said.remedy}")
         with self._turn(), _said("loading events"):
             con = self._connection()
             if "threads" not in self.config:
@@ -212,6 +222,8 @@ class DuckDBWarehouse(Ledgered):
     def event_batches(self, table: EventTable, window: Window) -> "Iterator[pa.RecordBatch]":
         """See the port. The events as of one moment, the first batch's; no file stays open between batches."""
         self.prepare()
+        if table.name in self._left:
+            return
         held = f"held_{uuid4().hex}"
         with _said(f"reading {self.events}"):
             with self._open() as con:
@@ -324,14 +336,14 @@ class DuckDBWarehouse(Ledgered):
     def _wanted(self) -> dict[str, dict[str, Columns]]:
         return {"events": event_tables(), "results": result_tables(self.result_tables)}
 
-    def _missing(self, name: str, columns: dict[str, Columns]) -> list[duckdb_gaps.Gap] | None:
-        """What the file lacks; None when there is no file."""
+    def _look(self, name: str, columns: dict[str, Columns]) -> duckdb_gaps.Found | None:
+        """What the file lacks and has; None when there is no file."""
         if not self._paths[name].exists():
             return None
         con = self._connection()
         self._attach(con, name, self._paths[name], read_only=True)
         try:
-            return duckdb_gaps.gaps(con, name, columns)
+            return duckdb_gaps.look(con, name, columns)
         finally:
             con.execute(f"DETACH {name}")
 

@@ -1,16 +1,19 @@
-"""What a file of the embedded warehouse lacks of our tables and columns, and how it gets them.
+"""What a file of the embedded warehouse lacks of our tables and columns, how it gets them, and what is left alone.
 
 Belongs here: the comparison, the DDL, how both are said. Does not: the tables' shapes (`duckdb_schema.py`), opening
 files (`duckdb.py`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from analytics_platform.metrics.events import EVENT_TABLES, EventTable
+from analytics_platform.queries import Query
 from analytics_platform.warehouses.base import Complaint
-from analytics_platform.warehouses.duckdb_schema import COMPUTED, LOADED, Columns
+from analytics_platform.warehouses.duckdb_schema import COMPUTED, EVENT_TYPES, LOADED, Columns
 
 
 class Connection(Protocol):
@@ -31,20 +34,53 @@ class Gap:
         return f"table {self.table}" if self.column is None else f"column {self.table}.{self.column}"
 
 
-def gaps(con: Connection, database: str, wanted: Mapping[str, Columns]) -> list[Gap]:
-    """What that attached database lacks."""
-    text = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = $name"
-    have: dict[str, set[str]] = {}
-    for table, column in con.execute(text, {"name": database}).fetchall():
-        have.setdefault(table, set()).add(column)
+@dataclass(frozen=True)
+class Found:
+    """What a file lacks, and its optional event tables that are another program's, with why they are not ours."""
+
+    gaps: list[Gap]
+    left: Mapping[str, str]
+
+
+def look(con: Connection, database: str, wanted: Mapping[str, Columns]) -> Found:
+    """Compare that attached database with the tables it is to have."""
+    text = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = $name"
+    have: dict[str, dict[str, str]] = {}
+    for table, column, kind in con.execute(text, {"name": database}).fetchall():
+        have.setdefault(table, {})[column] = kind
+    optional = [t for t in EVENT_TABLES if t.optional and t.name in wanted and t.name in have]
+    left = {t.name: why for t in optional if (why := _strange(t, have[t.name]))}
     found: list[Gap] = []
     for table, columns in wanted.items():
+        if table in left:
+            continue
         if table in have:
             found += [Gap(table, name, kind) for name, kind in columns if name not in have[table]]
         else:
             key = ", PRIMARY KEY (table_name, event_date)" if table in (COMPUTED, LOADED) else ""
             found.append(Gap(table, None, ", ".join(f'"{name}" {kind}' for name, kind in columns) + key))
-    return found
+    return Found(found, left)
+
+
+def _strange(table: EventTable, have: Mapping[str, str]) -> str:
+    """Why a table of that name is not ours, of whatever edition; empty when it is."""
+    for column in table.columns:
+        kind = EVENT_TYPES[column.kind]
+        if column.name not in have and column.required:
+            return f"it has no column {column.name}"
+        if have.get(column.name, kind) != kind:
+            return f"{column.name} is {have[column.name]}, {kind} is needed"
+    return ""
+
+
+def fitted(query: Query, left: Collection[str]) -> Query:
+    """The statement with the tables that are left alone read as empty."""
+    text = query.sql
+    for table in EVENT_TABLES:
+        if table.name in left:
+            nothing = ", ".join(f"CAST(NULL AS {EVENT_TYPES[c.kind]}) AS {c.name}" for c in table.columns)
+            text = re.sub(rf"\bevents\.{table.name}\b", f"(SELECT {nothing} WHERE false)", text)
+    return query if text == query.sql else replace(query, sql=text)
 
 
 def close(con: Connection, database: str, gap: Gap) -> str:
@@ -62,3 +98,12 @@ def complaint(path: Path, found: Iterable[Gap] | None) -> Complaint:
         return Complaint(f"{path} does not exist", "correct the folder, or load events into it first")
     lacks = ", ".join(map(str, found))
     return Complaint(f"{path} has no {lacks}", "`analytics-platform init` in its home adds what is new")
+
+
+def left_alone(path: Path, left: Mapping[str, str]) -> list[Complaint]:
+    """What is said of tables of another program's in that file."""
+    remedy = "rename it there, or name another folder in WAREHOUSE_URL, to load such events"
+    return [
+        Complaint(f"{name}: the table of {path} is not as we make it ({why}): it reads as empty", remedy, fatal=False)
+        for name, why in left.items()
+    ]

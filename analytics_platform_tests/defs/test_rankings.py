@@ -1,23 +1,26 @@
 """Rankings as runs: what a day is ranked as of, what is stored and published, what never replaces a good ranking."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from analytics_platform.artifacts import ArtifactError, Artifacts
 from analytics_platform.definitions import build_definitions
-from analytics_platform.defs.ranking_times import config_of, look
-from analytics_platform.defs.rankings import EXPIRES, JOB, PUBLISHED, STEP, keep, moment_of, publish, ranked
+from analytics_platform.defs.ranking_times import Memory, Shelf, Tick, Watch, config_of, look, shelf_of
+from analytics_platform.defs.rankings import EXPIRES, JOB, STEP, keep, moment_of, publish, ranked
 from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.metrics.tables import RANKINGS_POPULAR, RANKINGS_TRENDING
 from analytics_platform.queries import compose
+from analytics_platform.rankings.rows import trending_rows
 from analytics_platform.settings import Home, Settings
-from analytics_platform.stores.base import StoreBusyError
+from analytics_platform.stores.base import Store, StoreBusyError
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.defs.videos import load_videos, views
 
@@ -28,7 +31,7 @@ STEADY = {0: 40, 1: 40, 2: 40}
 
 
 @dataclass
-class Shelf:
+class Kept:
     """A store that is a dictionary; `broken`: it does not answer."""
 
     kept: dict[str, object] = field(default_factory=dict)
@@ -111,11 +114,18 @@ def test_a_day_is_ranked_as_of_its_time_or_another_moment_of_it() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
-    [("soon", "as_of 'soon' is no moment: write one such as"), ("2026-03-11T02:00", "is no moment of 2026-03-10")],
+    [
+        ("soon", "as_of 'soon' is no moment; write a day such as"),
+        ("0001-01-01T00:00", "as_of '0001-01-01T00:00' is no moment; write"),
+        ("0001-01-01T00:00Z", "as_of '0001-01-01T00:00Z' is outside the years 1970 to 2261"),
+        ("2026-03-29T02:30", "as_of 2026-03-29T02:30 does not exist in Europe/Berlin, .*; write it with its offset"),
+        ("2025-10-26T02:30", "as_of 2025-10-26T02:30 is there twice in Europe/Berlin"),
+        ("2026-03-11T02:00", "is no moment of 2026-03-10"),
+    ],
 )
 def test_a_moment_that_does_not_fit_is_refused_in_a_sentence(wanted: str, said: str) -> None:
     with pytest.raises(dg.Failure, match=said):
-        moment_of(date(2026, 3, 10), Settings(), datetime(2026, 3, 20, tzinfo=UTC), wanted)
+        moment_of(date(2026, 3, 10), Settings(timezone="Europe/Berlin"), datetime(2026, 4, 20, tzinfo=UTC), wanted)
 
 
 def test_a_run_stores_the_ranking_and_shows_it(place: Ranked) -> None:
@@ -162,8 +172,8 @@ def kept(place: Ranked, as_of: datetime, day: date = TODAY) -> None:
 
 def test_five_keys_are_published_for_25_hours(place: Ranked) -> None:
     kept(place, NOW)
-    shelf = Shelf()
-    told = publish(shelf, place.artifacts, TODAY, NOW)
+    shelf = Kept()
+    told = publish(shelf, place.artifacts, TODAY, NOW, SETTINGS)
     assert told.done
     assert told.said.startswith("5 keys in a shelf, until ")
     assert shelf.expires == 90_000
@@ -183,12 +193,12 @@ def test_five_keys_are_published_for_25_hours(place: Ranked) -> None:
 
 
 def test_an_older_ranking_never_takes_the_place_of_a_newer_one(place: Ranked) -> None:
-    shelf = Shelf()
+    shelf = Kept()
     kept(place, NOW)
-    publish(shelf, place.artifacts, TODAY, NOW)
+    publish(shelf, place.artifacts, TODAY, NOW, SETTINGS)
     before = dict(shelf.kept)
     kept(place, NOW - timedelta(hours=2))
-    told = publish(shelf, place.artifacts, TODAY, NOW)
+    told = publish(shelf, place.artifacts, TODAY, NOW, SETTINGS)
     assert not told.done
     assert "Redis has a newer ranking" in told.said
     assert shelf.kept == before
@@ -196,55 +206,116 @@ def test_an_older_ranking_never_takes_the_place_of_a_newer_one(place: Ranked) ->
 
 def test_what_is_a_day_old_is_not_published(place: Ranked) -> None:
     kept(place, NOW)
-    shelf = Shelf()
-    assert not publish(shelf, place.artifacts, TODAY, NOW + timedelta(hours=24)).done
+    shelf = Kept()
+    assert not publish(shelf, place.artifacts, TODAY, NOW + timedelta(hours=24), SETTINGS).done
     assert shelf.kept == {}
 
 
 def test_what_was_not_ranked_cannot_be_published(place: Ranked) -> None:
     with pytest.raises(ArtifactError):
-        publish(Shelf(), place.artifacts, TODAY, NOW)
+        publish(Kept(), place.artifacts, TODAY, NOW, SETTINGS)
 
 
-def test_a_look_asks_for_the_ranking_then_for_publishing_it_then_for_nothing(place: Ranked) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        shelf, ledgers = Shelf(), ledgers_of(place.home, SETTINGS)
-        first = look(place.warehouse, shelf, SETTINGS, ledgers, instance=instance, moment=NOW)
-        [request] = first.requests
-        assert (request.partition_key, request.asset_selection) == (TODAY.isoformat(), None)
-        kept(place, datetime.fromisoformat(request.run_config["ops"][STEP]["config"]["as_of"]))
-        second = look(place.warehouse, shelf, SETTINGS, ledgers, instance=instance, moment=NOW)
-        [request] = second.requests
-        assert request.asset_selection == [PUBLISHED]
-        publish(shelf, place.artifacts, TODAY, NOW)
-        third = look(place.warehouse, shelf, SETTINGS, ledgers, instance=instance, moment=NOW)
-        assert third.requests == []
-        assert third.said.startswith("ranked as of")
-        assert ledgers.problems.open() == []
+def watch(place: Ranked, shelf: Store | None = None, trouble: str = "") -> Watch:
+    """What a look needs."""
+    return Watch(place.warehouse, Shelf(shelf, trouble), place.artifacts, SETTINGS, ledgers_of(place.home, SETTINGS))
 
 
-def test_a_stale_ranking_is_the_owners_problem_until_it_is_fresh(place: Ranked) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        ledgers = ledgers_of(place.home, SETTINGS)
-        kept(place, NOW)
-        later = NOW + timedelta(hours=30)
-        tick = look(place.warehouse, Shelf(broken=True), SETTINGS, ledgers, instance=instance, moment=later)
-        assert tick.why[0].startswith("the newest ranking is as of")
-        assert tick.why[1] == "the shelf does not answer; wait"
-        assert sorted(problem.kind for problem in ledgers.problems.open()) == ["stale", "unpublished"]
-        kept(place, later, TODAY)
-        shelf = Shelf()
-        publish(shelf, place.artifacts, TODAY, later)
-        look(place.warehouse, shelf, SETTINGS, ledgers, instance=instance, moment=later)
-        assert ledgers.problems.open() == []
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Without runs."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
 
 
-def test_a_home_without_video_events_hears_nothing_of_rankings(tmp_path: Path) -> None:
+def asked(tick: Tick) -> dict[str, object]:
+    """What the one request of a tick is for."""
+    [request] = tick.requests
+    if request.asset_selection:
+        return {"publish": request.partition_key}
+    return {"rank": request.run_config["ops"][STEP]["config"]["as_of"], "day": request.partition_key}
+
+
+def test_a_look_asks_for_the_ranking_then_for_publishing_it_then_for_nothing(
+    place: Ranked, instance: dg.DagsterInstance
+) -> None:
+    store = Kept()
+    wanted = asked(look(watch(place, store), instance, NOW))
+    kept(place, datetime.fromisoformat(str(wanted["rank"])))
+    assert asked(look(watch(place, store), instance, NOW)) == {"publish": TODAY.isoformat()}
+    publish(store, place.artifacts, TODAY, NOW, SETTINGS)
+    done = look(watch(place, store), instance, NOW)
+    assert done.requests == []
+    assert done.said.startswith("ranked as of")
+    assert watch(place).ledgers.problems.open() == []
+
+
+def test_a_ranking_that_was_cut_off_counts_as_not_made(place: Ranked, instance: dg.DagsterInstance) -> None:
+    made = ranked(place.warehouse, SETTINGS, NOW)
+    place.warehouse.store_day(RANKINGS_TRENDING, TODAY, trending_rows(made, TODAY))
+    assert place.stored() is None
+    assert "rank" in asked(look(watch(place), instance, NOW))
+    kept(place, NOW - timedelta(hours=1))
+    place.warehouse.store_day(RANKINGS_TRENDING, TODAY, trending_rows(made, TODAY))
+    assert place.stored() == NOW - timedelta(hours=1)
+
+
+def test_what_cannot_be_published_for_want_of_documents_is_ranked_again(
+    place: Ranked, instance: dg.DagsterInstance
+) -> None:
+    kept(place, NOW)
+    shutil.rmtree(place.artifacts.root)
+    wanted = asked(look(watch(place, Kept()), instance, NOW))
+    assert wanted == {"rank": NOW.isoformat(), "day": TODAY.isoformat()}
+
+
+def test_events_of_the_future_start_no_runs(place: Ranked, instance: dg.DagsterInstance) -> None:
+    load_videos(place.warehouse, views(datetime(2031, 1, 1), {0: 1}))  # noqa: DTZ001 - naive UTC, as it is stored
+    tick = look(watch(place), instance, NOW + timedelta(days=9))
+    assert tick.requests == []
+    assert tick.said.startswith("no event in user_events since ")
+
+
+def test_a_redis_url_that_cannot_be_used_keeps_no_ranking_from_the_warehouse(
+    place: Ranked, instance: dg.DagsterInstance
+) -> None:
+    shelf = shelf_of(SETTINGS.model_copy(update={"redis_url": SecretStr("localhost:6379")}))
+    assert shelf.store is None
+    assert shelf.trouble.startswith("REDIS_URL")
+    tick = look(watch(place, trouble=shelf.trouble), instance, NOW)
+    assert "rank" in asked(tick)
+    assert tick.why[1] == shelf.trouble
+
+
+def test_a_server_that_does_not_answer_once_is_no_problem_yet(place: Ranked, instance: dg.DagsterInstance) -> None:
+    kept(place, NOW)
+    seen, memory = watch(place, Kept(broken=True)), Memory()
+    for minutes, problems in ((0, []), (5, []), (16, ["unpublished"])):
+        tick = look(seen, instance, NOW + timedelta(minutes=minutes), memory)
+        assert (tick.requests, tick.said) == ([], "the shelf does not answer; wait")
+        assert [problem.kind for problem in seen.ledgers.problems.open()] == problems
+
+
+def test_a_stale_ranking_is_the_owners_problem_until_it_is_fresh(place: Ranked, instance: dg.DagsterInstance) -> None:
+    kept(place, NOW)
+    later = NOW + timedelta(hours=50)
+    tick = look(watch(place, Kept()), instance, later)
+    assert tick.why[0].startswith("the newest ranking is as of")
+    problems = watch(place).ledgers.problems
+    assert sorted(problem.kind for problem in problems.open()) == ["stale", "unpublished"]
+    load_videos(place.warehouse, views(later.replace(tzinfo=None), STEADY))
+    store = Kept()
+    kept(place, later, later.date())
+    publish(store, place.artifacts, later.date(), later, SETTINGS)
+    look(watch(place, store), instance, later)
+    assert problems.open() == []
+
+
+def test_a_home_without_video_events_hears_nothing_of_rankings(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     home = Home(tmp_path / "home")
     warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
     warehouse.prepare()
-    ledgers = ledgers_of(home, SETTINGS)
-    with dg.DagsterInstance.ephemeral() as instance:
-        tick = look(warehouse, Shelf(broken=True), SETTINGS, ledgers, instance=instance, moment=NOW)
+    empty = Ranked(home, warehouse, Artifacts(home.artifacts))
+    tick = look(watch(empty, Kept(broken=True)), instance, NOW)
     assert (tick.requests, tick.why) == ([], ("", ""))
-    assert ledgers.problems.open() == []
+    assert watch(empty).ledgers.problems.open() == []

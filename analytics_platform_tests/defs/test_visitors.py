@@ -10,20 +10,12 @@ import pytest
 
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs.resources import ledgers_of
-from analytics_platform.defs.visitors import (
-    JOB,
-    STEP,
-    WINDOW_JOB,
-    VisitConfig,
-    config_of,
-    cron_of,
-    report_stored,
-    visitor_jobs,
-    visitor_schedules,
-    window_of,
-)
+from analytics_platform.defs.visitor_times import JOB, WINDOW_JOB, cron_of, missed, visitor_jobs, visitor_schedules
+from analytics_platform.defs.visitors import STEP, VisitConfig, config_of, window_of
 from analytics_platform.metrics.tables import VISITOR_REPORTS
 from analytics_platform.settings import Home, Settings
+from analytics_platform.state.parts import State, Wanted
+from analytics_platform.visitors.reporting import report_from_store
 from analytics_platform.visitors.window import VisitWindow, between
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.defs.conftest import Place
@@ -109,12 +101,12 @@ def test_the_last_minutes_end_now(visited: Place) -> None:
 def test_a_rerun_replaces_and_sends_nothing_again(visited: Place) -> None:
     config = form(start="2026-03-04T10:00Z", end="2026-03-04T12:00Z")
     assert run(visited, config).success
-    first = report_stored(visited.warehouse, SETTINGS, WINDOW)
+    first = report_from_store(visited.warehouse.table, WINDOW, SETTINGS.zone)
     sent = outbox(visited)
     load_pages(visited.warehouse, [event for event in EVENTS if event["visitor"] != "boris"])
     again = run(visited, form(start="2026-03-04T19:00+09:00", end="2026-03-04T13:00+01:00"))
     assert again.success
-    second = report_stored(visited.warehouse, SETTINGS, WINDOW)
+    second = report_from_store(visited.warehouse.table, WINDOW, SETTINGS.zone)
     assert second.visitors["visitor"].to_pylist() == ["anna"], "who is gone is gone"
     assert second.visitors["uuid"].to_pylist() == first.visitors["uuid"].to_pylist()[:1]
     assert (
@@ -130,8 +122,8 @@ def test_other_windows_of_the_day_stay(visited: Place) -> None:
     assert run(visited, config_of(WINDOW, deliver=False)).success
     other = VisitWindow(WINDOW.start - timedelta(hours=1), WINDOW.start)
     assert run(visited, config_of(other, deliver=False)).success
-    assert report_stored(visited.warehouse, SETTINGS, WINDOW).visitors.num_rows == 2
-    assert report_stored(visited.warehouse, SETTINGS, other).visitors["visitor"].to_pylist() == ["carla"]
+    assert report_from_store(visited.warehouse.table, WINDOW, SETTINGS.zone).visitors.num_rows == 2
+    assert report_from_store(visited.warehouse.table, other, SETTINGS.zone).visitors["visitor"].to_pylist() == ["carla"]
 
 
 def test_no_events_is_said(visited: Place) -> None:
@@ -177,15 +169,42 @@ def test_schedules_leave_no_gap_whenever_they_are_evaluated() -> None:
     assert (ten.cron_schedule, hourly.cron_schedule) == ("*/10 * * * *", "0 */1 * * *")
     assert ten.default_status is dg.DefaultScheduleStatus.STOPPED
     windows = []
-    for minute in (10, 20):
-        context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 4, 10, minute, tzinfo=UTC))
-        [request] = ten.evaluate_tick(context).run_requests or []
-        fields = request.run_config["ops"][STEP]["config"]
-        windows.append((fields["start"], fields["end"]))
-    assert windows == [
-        ("2026-03-04T09:58:00+00:00", "2026-03-04T10:08:00+00:00"),
-        ("2026-03-04T10:08:00+00:00", "2026-03-04T10:18:00+00:00"),
-    ]
+    with dg.DagsterInstance.ephemeral() as instance:
+        for minute in (10, 40):
+            at = datetime(2026, 3, 4, 10, minute, tzinfo=UTC)
+            context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
+            for number, request in enumerate(ten.evaluate_tick(context).run_requests or []):
+                fields = request.run_config["ops"][STEP]["config"]
+                windows.append((fields["start"], fields["end"]))
+                tags = {**request.tags, "dagster/schedule_name": ten.name}
+                instance.add_run(dg.DagsterRun(JOB, f"00000000-0000-0000-0000-0000000{minute}{number:03d}", tags=tags))
+    starts = [start for start, _ in windows]
+    assert windows[0] == ("2026-03-04T09:58:00+00:00", "2026-03-04T10:08:00+00:00")
+    assert starts[1:] == [end for _, end in windows[:-1]], "three were missed, and are made up for"
+    assert len(windows) == 4
+
+
+def test_what_was_missed_is_made_up_for_three_hours_back() -> None:
+    ten, planned = timedelta(minutes=10), datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+    assert missed(None, planned, ten) == [planned]
+    assert missed(planned - ten, planned, ten) == [planned]
+    assert missed(planned - 3 * ten, planned, ten) == [planned - 2 * ten, planned - ten, planned]
+    long_ago = missed(planned - timedelta(days=3), planned, ten)
+    assert (len(long_ago), long_ago[0]) == (19, planned - timedelta(hours=3))
+    assert missed(planned - timedelta(days=9), planned, timedelta(days=1)) == [planned]
+
+
+@pytest.mark.parametrize(("state", "sent_again"), [(State.FAILED, True), (State.PENDING, False)])
+def test_a_rerun_sends_what_never_arrived(visited: Place, state: State, sent_again: bool) -> None:
+    ledger = ledgers_of(visited.home, SETTINGS).deliveries
+    moment = datetime.now(UTC)
+    wanted = Wanted("folder", str(visited.home.outbox), "", "everything", 0, "en", "", repeatable=True)
+    [part] = ledger.enter("visitors", WINDOW.key, [wanted], moment, moment + timedelta(hours=1))
+    if state is State.FAILED:
+        ledger.give_up([part.id], "a disk that was full", moment, states=(State.PENDING,))
+    assert run(visited, config_of(WINDOW, deliver=True)).success
+    assert bool(ledger.parts("visitors", f"{WINDOW.key} #2")) is sent_again
+    assert bool(outbox(visited)) is sent_again
 
 
 def test_paces_as_cron() -> None:

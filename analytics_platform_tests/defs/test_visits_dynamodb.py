@@ -8,15 +8,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from analytics_platform.artifacts import Artifacts
 from analytics_platform.defs.resources import visits_of, write_back_of
-from analytics_platform.defs.visitors import keep, report_of
+from analytics_platform.defs.visitors import keep, report_of, write_back
 from analytics_platform.settings import Home, Settings, SettingsError
 from analytics_platform.visitors.window import between
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests import dynamodb_service
 from analytics_platform_tests.defs.conftest import Place
-from analytics_platform_tests.defs.test_visitors import EVENTS, form, materialised, run
+from analytics_platform_tests.defs.test_visitors import EVENTS, form, materialised, outbox, run
 from analytics_platform_tests.defs.videos import load_pages
+from analytics_platform_tests.sources.test_dynamodb_export import full
 
 SETTINGS = Settings(retry_pause_seconds=0)
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -67,10 +69,13 @@ def test_the_report_is_the_warehouses_by_every_way_in(settings: Settings, tmp_pa
     warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
     load_pages(warehouse, EVENTS)
     made_at = datetime(2026, 3, 5, tzinfo=UTC)
-    ours = report_of(warehouse, SETTINGS, WINDOW, made_at)
+    ours = report_of(warehouse, SETTINGS, WINDOW, made_at).report
     assert ours.visitors.num_rows == 2
-    for access in ("scan", "index"):
-        theirs = report_of(warehouse, settings.model_copy(update={"dynamodb_access": access}), WINDOW, made_at)
+    content, arn = [item(event) for event in EVENTS], f"arn:aws:dynamodb:{dynamodb_service.REGION}:1:table/events"
+    full(tmp_path / "export", "0100", content, made_at, tableArn=arn)
+    for access in ("scan", "index", "export"):
+        ways = {"dynamodb_access": access, "dynamodb_export": str(tmp_path / "export")}
+        theirs = report_of(warehouse, settings.model_copy(update=ways), WINDOW, made_at).report
         assert theirs.visitors.equals(ours.visitors), access
         assert theirs.events.equals(ours.events), access
 
@@ -95,11 +100,44 @@ def test_a_run_reads_from_there_and_writes_back_and_takes_away_who_is_gone(
 
     without = [event for event in EVENTS if event["visitor"] == "anna"]
     load_pages(warehouse, without)
-    report = report_of(warehouse, SETTINGS, WINDOW, datetime(2026, 3, 5, tzinfo=UTC))
-    kept = keep(warehouse, settings, report)
+    report = report_of(warehouse, SETTINGS, WINDOW, datetime(2026, 3, 5, tzinfo=UTC)).report
+    artifacts = Artifacts(home.artifacts)
+    assert len(keep(warehouse, settings, artifacts, report).gone) == 1
+    # A run that ended here has stored the report, and has taken nobody away: the next one does.
+    kept = keep(warehouse, settings, artifacts, report)
     assert len(kept.gone) == 1
+    write_back(settings, artifacts, report, kept)
+    assert keep(warehouse, settings, artifacts, report).gone == ()
     written = dynamodb_service.stored(address, "visitor-reports", "uuid")
     assert [one["visitor"]["S"] for one in written.values()] == ["anna"]
+
+
+@pytest.mark.slow
+def test_a_refused_write_back_is_repeated_for_the_same_window_and_readers_have_their_report(
+    settings: Settings, address: str, tmp_path: Path
+) -> None:
+    there = {"dynamodb_visitor_reports": "visitor-reports", "dynamodb_event_reports": "nowhere"}
+    home = Home(tmp_path / "home")
+    warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
+    warehouse.prepare()
+    place = Place(home, settings.model_copy(update=there), warehouse)
+    result = run(place, form(start=WINDOW.start.isoformat(), end=WINDOW.end.isoformat()))
+    assert not result.success
+    assert set(materialised(result)) == {"visitors/visitor_reports", "visitors/event_reports", "deliveries/visitors"}
+    assert outbox(place)
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    assert "'nowhere'" in str(failed.step_failure_data)
+
+
+def test_a_source_that_is_not_set_up_is_one_sentence(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
+    warehouse.prepare()
+    result = run(Place(home, Settings(visits_source="dynamodb"), warehouse), form(last_minutes=5))
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    data = failed.step_failure_data.user_failure_data
+    assert data is not None
+    assert data.description == "VISITS_SOURCE is dynamodb: set DYNAMODB_TABLE to the table of page events."
 
 
 @pytest.mark.slow

@@ -20,11 +20,14 @@ from analytics_platform.metrics.dimensions import DIMENSIONS, Dimension, Labels
 from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.metrics.tables import (
     APP_DAILY,
+    EVENT_REPORTS,
     FEED_DAILY,
     FIRST_SEEN,
     POST_DAY,
     RANKINGS_POPULAR,
+    RANKINGS_TRENDING,
     SERIES,
+    VISITOR_REPORTS,
     daily_slices_table,
     user_day_table,
 )
@@ -33,7 +36,7 @@ from analytics_platform.queries import Query, compose
 from analytics_platform.rankings import plan as ranking
 from analytics_platform.rankings.counting import ranking_query
 from analytics_platform.simulate.scenario import Scenario
-from analytics_platform.visitors.reporting import event_query, visitor_query
+from analytics_platform.visitors.reporting import event_query, stored_query, visitor_query
 from analytics_platform.visitors.window import VisitWindow, between
 from analytics_platform.warehouses.copying import event_fingerprint, result_fingerprint
 from analytics_platform_tests.metrics.product import Events, dates, feed, message, simulated
@@ -72,7 +75,10 @@ MORE_DIMENSIONS = (
 )
 APP = (POST_DAY, FIRST_SEEN, APP_DAILY)
 WIDE = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS))
-TABLES = (*WIDE, FEED_DAILY, *APP, SERIES, RANKINGS_POPULAR)
+RANKED = (RANKINGS_POPULAR, RANKINGS_TRENDING)
+REPORTS = (VISITOR_REPORTS, EVENT_REPORTS)  # of the windows in _VISITS, in another year
+BY_DAY = (*WIDE, FEED_DAILY, *APP, SERIES, *RANKED)
+TABLES = (*BY_DAY, *REPORTS)
 
 Questions = Callable[[], list[Query]]
 
@@ -127,7 +133,7 @@ def _slices() -> list[Query]:
 def _ledger(query: str, *more: str) -> list[Query]:
     return [
         compose(query, {"table_name": name, "first_day": a, "last_day": b})
-        for name in (*(t.name for t in TABLES), *more)
+        for name in (*(t.name for t in BY_DAY), *more)
         for a, b in ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY))
     ]
 
@@ -135,7 +141,7 @@ def _ledger(query: str, *more: str) -> list[Query]:
 def _current() -> list[Query]:
     return [
         lineage.current_days(table.name, a, b, "UTC")
-        for table in TABLES
+        for table in BY_DAY
         for a, b in ((DAYS[0], DAYS[-1]), (DAY, DAY), (EMPTY, EMPTY))
     ]
 
@@ -172,7 +178,8 @@ def _fingerprint() -> list[Query]:
     windows = [*(day_window(day, ZONE) for day in (*DAYS, EMPTY)), Gap(FIRST, EMPTY).window(ZONE)]
     return [
         *(event_fingerprint(table, window) for table in EVENT_TABLES for window in windows),
-        *(result_fingerprint(table, *span) for table in TABLES for span in _spans()),
+        *(result_fingerprint(table, *span) for table in BY_DAY for span in _spans()),
+        *(result_fingerprint(table, *2 * [between(*_VISITS[1], UTC).day(UTC)]) for table in REPORTS),
     ]
 
 
@@ -218,6 +225,33 @@ def _visits(ask: Callable[[VisitWindow], Query]) -> list[Query]:
     return [ask(between(start, end, UTC)) for start, end in _VISITS]
 
 
+def _stored_reports() -> list[Query]:
+    windows = [between(start, end, UTC) for start, end in _VISITS]
+    days = [window.day(UTC) for window in windows]
+    return [
+        stored_query(table, window, day)
+        for table in REPORTS
+        for window, day in zip((*windows, windows[0]), (*days, EMPTY), strict=True)
+    ]
+
+
+def _reported(engine: DuckDB) -> None:
+    """Two windows of one day, whose orders hang on their last columns, in another order than they are read."""
+    for start, end in _VISITS[1::-1]:
+        window = between(start, end, UTC)
+        common = {"event_date": window.day(UTC), **window.bounds, "timestamp": window.bounds["window_end"]}
+        names = ("z", "Ё", "a", "😀", "日本", "=1+1")
+        rows = [
+            {**common, "visitor": name, "request_id": f"{name} {k}", "n_interactions": k % 2, "distinct_pages": 1}
+            | {"first_seen": window.bounds["window_start"] + timedelta(microseconds=k % 3), "action": "action"}
+            | {"created": window.bounds["window_start"] + timedelta(microseconds=k % 2), "adblock": (None, True)[k % 2]}
+            for k, name in enumerate(names * 2)
+        ]
+        for table in REPORTS:
+            columns = [name for name, _ in table.columns]
+            engine.put(f"results.{table.name}", [{name: row.get(name) for name in columns} for row in rows])
+
+
 CASES: Mapping[str, Questions] = {
     "app_audience": lambda: [app_queries.audience(day + timedelta(days=k)) for day in DAYS for k in (0, 1, 7, 13, 29)],
     "app_daily": lambda: [app_queries.app_daily(day) for day in (*DAYS, EMPTY)],
@@ -261,13 +295,16 @@ CASES: Mapping[str, Questions] = {
         series.series_rows(Gap(a, b).window(ZONE), totals=totals) for a, b in _spans() for totals in (True, False)
     ],
     "slices": _slices,
+    "stored_report": _stored_reports,
     "stored_totals": lambda: [facts.stored_totals(day, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "user_day": _user_day,
     "visitor_reports": lambda: _visits(visitor_query),
 }
 
 # Queries whose rows come in an order that readers rely on.
-ORDERED = frozenset({"app_table", "audience", "event_reports", "feed_frame", "slices", "visitor_reports"})
+ORDERED = frozenset(
+    {"app_table", "audience", "event_reports", "feed_frame", "slices", "stored_report", "visitor_reports"}
+)
 
 
 def events() -> Events:
@@ -327,6 +364,10 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
         f"results.{RANKINGS_POPULAR.name}",
         [{"event_date": day, "as_of": at, **ranked} for day, at in zip(DAYS, moments, strict=False)],
     )
+    moved = {"mode": "compat", "ranked_by": "country", "position": 1, "trend_direction": "up"}
+    moved |= dict.fromkeys(("users_recent", "users_previous", "events_recent", "events_previous"), 1)
+    engine.put(f"results.{RANKINGS_TRENDING.name}", [{"event_date": DAYS[1], "as_of": moments[1], **moved}])
+    _reported(engine)
     found: dict[str, list[dict[str, Any]]] = {}
     for table in TABLES:
         name = f"results.{table.name}"

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
@@ -110,13 +111,10 @@ def ranking(events: Sequence[Event], plan: Plan | None = None) -> Ranking:
     return rank(counted(events, plan), plan, AS_OF)
 
 
-def every(minutes: float, days: float = 3, **of: str) -> list[Event]:
+def every(minutes: float, days: float = 3, **of: Any) -> list[Event]:
     """Steady traffic: a view every so many minutes, each by somebody else."""
     many = round(days * 24 * 60 / minutes)
-    return [
-        Event(timedelta(minutes=(k + 0.5) * minutes), **({"person": f"{of}{k}"} | of))  # type: ignore[arg-type]
-        for k in range(many)
-    ]
+    return [Event(timedelta(minutes=(k + 0.5) * minutes), **({"person": f"{of}{k}"} | of)) for k in range(many)]
 
 
 def lively(seed: int, many: int = 3000) -> list[Event]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from analytics_platform.metrics.events import PAGE_EVENTS, arrow_schema
+from analytics_platform.setting_values import endpoint
 from analytics_platform.sources.dynamodb import Access, Account, DynamoBusyError, DynamoError, DynamoSource
 from analytics_platform_tests.dynamodb_service import (
     INDEX,
@@ -285,16 +286,41 @@ def test_no_credentials_at_all(visits: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_nobody_answers() -> None:
-    found = source("http://user:hidden@127.0.0.1:1", attempts=1)
-    with pytest.raises(DynamoBusyError, match=r"eu-central-1 \(http://127.0.0.1:1\) does not answer") as refused:
+    found = source("http://127.0.0.1:1", attempts=1)
+    with pytest.raises(DynamoBusyError, match=r"eu-central-1 \(http://127.0.0.1:1\) does not answer"):
         events(found)
-    assert "hidden" not in str(refused.value) + found.place
 
 
-@pytest.mark.parametrize("endpoint", ["nonsense", "http://"])
-def test_an_endpoint_that_is_none(endpoint: str) -> None:
-    with pytest.raises(DynamoError, match="cannot be asked"):
-        events(source(endpoint))
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("nonsense", "http://", "http://:8000", "http://host:port", "http://[::1", "http:// host", "ftp://host", ""),
+        *(
+            "hidden:hidden@host",
+            "http://u:hidden@host",
+            "http://hidden@[bad",
+            "http://u:12/hidden@host",
+            "ftp//hidden@",
+        ),
+        *("http://host?key=hidden", "http://host#hidden", "http://host\\hidden"),
+    ],
+)
+def test_an_endpoint_that_is_none_is_not_repeated(url: str) -> None:
+    found = source(url)
+    with pytest.raises(DynamoError, match="DYNAMODB_ENDPOINT_URL is no endpoint: write http:// or https://") as refused:
+        events(found)
+    assert "hidden" not in f"{refused.value}{found.place}{found.account}"
+
+
+def test_a_host_that_only_the_client_refuses_is_not_repeated_either() -> None:
+    with pytest.raises(DynamoError, match="cannot be asked about its client: Invalid endpoint") as refused:
+        events(source("http://-host-/hidden"))
+    assert "hidden" not in str(refused.value)
+
+
+def test_endpoints_are_taken_as_they_are() -> None:
+    for url in ("http://localhost:8000", "https://vpce-1.dynamodb.eu-central-1.vpce.amazonaws.com/", "http://[::1]:80"):
+        assert endpoint(url) == url
 
 
 def test_a_region_is_needed() -> None:

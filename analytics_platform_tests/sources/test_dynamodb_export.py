@@ -87,17 +87,20 @@ def manifest(folder: Path, keys: Sequence[str], summary: Mapping[str, object]) -
     files = "".join(json.dumps({"itemCount": 1, "dataFileS3Key": key}) + "\n" for key in keys)
     (folder / "manifest-files.json").write_text(files, "utf-8")
     where = {"manifestFilesS3Key": f"AWSDynamoDB/{folder.name}/manifest-files.json", "outputFormat": "DYNAMODB_JSON"}
+    where |= {"tableArn": arn("visits")}
     (folder / "manifest-summary.json").write_text(json.dumps({**where, **summary}), "utf-8")
+
+
+def arn(table: str) -> str:
+    return f"arn:aws:dynamodb:{REGION}:123456789012:table/{table}"
 
 
 def iso(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def source(place: object, address: str | None = None, **options: Any) -> DynamoSource:
-    return DynamoSource(
-        "visits", region=REGION, endpoint_url=address, access=Access.EXPORT, export=str(place), **options
-    )
+def source(place: object, address: str | None = None, table: str = "visits") -> DynamoSource:
+    return DynamoSource(table, region=REGION, endpoint_url=address, access=Access.EXPORT, export=str(place))
 
 
 def rows(found: DynamoSource, start: datetime = START, end: datetime = END) -> dict[str, dict[str, Any]]:
@@ -144,6 +147,22 @@ def test_the_newest_complete_export_is_read(tmp_path: Path) -> None:
     assert found.reading
     assert found.reading.place == (f"export {tmp_path}/AWSDynamoDB/0100 as of 2019-06-25 00:00:00 UTC; the newest of 2")
     assert found.check() == found.reading.place
+
+
+def test_exports_of_other_tables_are_passed_over(tmp_path: Path) -> None:
+    full(tmp_path, "0100", items())
+    assert rows(source(tmp_path, table="")) == expected(items())
+    full(tmp_path, "0900", items()[:3], AS_OF + timedelta(days=1), tableArn=arn("staging-visits"))
+    for table in ("visits", arn("visits")):
+        found = source(tmp_path, table=table)
+        assert rows(found) == expected(items())
+        assert found.check() == f"export {tmp_path}/AWSDynamoDB/0100 as of 2019-06-25 00:00:00 UTC"
+    for table, words in (
+        ("", r"holds exports of several tables \(staging-visits, visits\); set DYNAMODB_TABLE to one$"),
+        ("visit", "holds no export of table 'visit', but of staging-visits, visits; export that table, or correct"),
+    ):
+        with pytest.raises(DynamoError, match=words):
+            rows(source(tmp_path, table=table))
 
 
 def test_a_window_that_ends_after_the_export_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """100,000 items: all of them come, once, whatever way, from a second implementation of DynamoDB (dynalite).
 
-Belongs here: many pages, several segments and shards. Does not: corner cases (`test_dynamodb.py`).
+Belongs here: many pages, segments, shards and refusals. Does not: corner cases (`test_dynamodb.py`).
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from analytics_platform_tests.dynamodb_service import (
     INDEX,
     REGION,
     Item,
+    between,
     dynalite,
     make_table,
     only_test_credentials,
@@ -93,9 +94,13 @@ def test_all_items_come_by_every_way(address: str) -> None:
 
     start, end = START + 20_000 * STEP, START + 54_000 * STEP
     expected = truth(20_000, 54_000)
-    scan, index = source(address, Access.SCAN), source(address, Access.INDEX)
-    assert read(scan, start, end).equals(expected)
+    index = source(address, Access.INDEX)
     assert read(index, start, end).equals(expected)
+    with between(address) as throttled:
+        throttled.refuse = 3
+        scan = source(throttled.address, Access.SCAN, attempts=1)
+        assert read(scan, start, end).equals(expected)
+        assert (throttled.refuse, throttled.seen.count("Scan")) == (0, len(pages) + 3)
     # The table is looked at as a whole, the index but for the window, and the rest of its last second.
     assert scan.reading
     assert index.reading

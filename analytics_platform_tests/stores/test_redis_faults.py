@@ -167,6 +167,11 @@ def test_rights_that_are_missing_are_named_once_with_the_command_that_gives_them
     redis.ask("ACL", "SETUSER", "reader", "~stage:*", "+set", "+get", "+ttl", "+multi", "+exec")
     assert reader.check(KEYS) == []
     reader.publish(documents(), 60)
+    beside = store(f"reader:{PASSWORD}@", database=1, prefix="stage:")
+    assert said_by(beside).endswith("grant ~stage:* +set +get +ttl +multi +exec +select with ACL SETUSER")
+    redis.ask("ACL", "SETUSER", "reader", "+select")
+    beside.publish(documents(2), 60)
+    assert (editions(reader), editions(beside)) == ([1] * 5, [2] * 5)
 
 
 def test_a_replica_takes_no_writes(redis: services.Redis) -> None:

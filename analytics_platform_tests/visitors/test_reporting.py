@@ -17,9 +17,16 @@ from analytics_platform.language import Language
 from analytics_platform.metrics.events import PAGE_EVENTS
 from analytics_platform.metrics.tables import EVENT_REPORTS, STANDARD_TABLES, VISITOR_REPORTS, result_schema
 from analytics_platform.queries import Query
-from analytics_platform.visitors.reporting import UnsettledError, VisitReport, events_csv, make_report, visitors_csv
+from analytics_platform.visitors.reporting import (
+    UnsettledError,
+    VisitReport,
+    events_csv,
+    make_report,
+    report_from_store,
+    visitors_csv,
+)
 from analytics_platform.visitors.window import VisitWindow, between
-from analytics_platform.warehouses.base import EventLoad
+from analytics_platform.warehouses.base import EventLoad, Warehouse
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform.warehouses.scratch import Scratch
 from analytics_platform_tests.queries.clickhouse import ClickHouse
@@ -161,6 +168,37 @@ def test_a_day_with_an_hour_twice(hold: Hold) -> None:
     written = events_csv(report, ENGLISH, bom=False).decode().splitlines()
     assert [line for line in written if "T02:30" in line and "+02:00" in line]
     assert [line for line in written if "T02:30" in line and "+01:00" in line]
+
+
+@pytest.mark.parametrize("engine", ["DuckDB", "ClickHouse"])
+def test_a_stored_report_is_read_as_it_was_made(request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> None:
+    warehouse: Warehouse
+    if engine == "DuckDB":
+        warehouse = DuckDBWarehouse(tmp_path / "events.duckdb", tmp_path / "results.duckdb", tmp_path / "scratch")
+    else:
+        warehouse = request.getfixturevalue("clickhouse_engine").warehouse
+    window = between("2019-06-22T00:30Z", "2019-06-22T05:00Z", BERLIN)
+    wider = VisitWindow(window.start, window.end + timedelta(hours=1))
+    rows = sample.random_events(Random(7), 400)
+    made = [_report(rows, one, BERLIN) for one in (wider, window)]
+    for report in made:
+        for table, found in ((VISITOR_REPORTS, report.visitors), (EVENT_REPORTS, report.events)):
+            warehouse.store_part(table, report.window.day(BERLIN), report.window.bounds, found)
+    asked: list[int] = []
+
+    def read(query: Query) -> pa.Table:
+        found = warehouse.table(query)
+        asked.append(found.num_rows)
+        return found
+
+    for report in made:
+        assert report_from_store(read, report.window, BERLIN) == report
+    # No other window's rows are read.
+    assert asked == [n for report in made for n in (report.visitors.num_rows, report.events.num_rows)]
+    never = VisitWindow(window.start, window.end + timedelta(hours=2))
+    empty = report_from_store(read, never, BERLIN)
+    assert (empty.empty, empty.made_at) == (True, never.end)
+    assert empty.visitors.schema == result_schema(VISITOR_REPORTS)
 
 
 def test_no_event_is_an_empty_report(hold: Hold) -> None:

@@ -147,7 +147,7 @@ def test_an_end_that_is_not_after_the_start_is_refused(start: str, end: str) -> 
 
 @pytest.mark.parametrize(("start", "end"), [("0019-06-22", "2019-06-22"), ("2019-06-22", "9019-06-22")])
 def test_years_that_are_slips_of_the_pen_are_refused(start: str, end: str) -> None:
-    with pytest.raises(ValueError, match="outside the years 1970 to 2261; write its years with four digits"):
+    with pytest.raises(ValueError, match="outside the years 1970 to 2261; write its year with four digits"):
         between(start, end, TOKYO)
 
 

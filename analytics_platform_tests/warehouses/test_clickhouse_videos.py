@@ -3,15 +3,17 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pytest
 
-from analytics_platform.metrics.events import PAGE_EVENTS, USER_EVENTS
+from analytics_platform.metrics.events import EVENT_TABLES, PAGE_EVENTS, USER_EVENTS, arrow_schema
 from analytics_platform.metrics.tables import FEED_DAILY, RANKINGS_POPULAR
 from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import Query, compose
-from analytics_platform.warehouses.base import WarehouseError
+from analytics_platform.warehouses.base import Complaint, EventLoad, WarehouseError
 from analytics_platform.warehouses.clickhouse import ClickHouseWarehouse
 from analytics_platform_tests.clickhouse_service import ClickHouse
+from analytics_platform_tests.warehouses import clickhouse_sources
 from analytics_platform_tests.warehouses.clickhouse_open import open_at
 from analytics_platform_tests.warehouses.made import results_of
 from analytics_platform_tests.warehouses.rows import DAY, at, figures
@@ -174,6 +176,72 @@ def test_a_table_that_need_not_be_there_is_empty_until_it_is(clickhouse: ClickHo
     mapped = open_at(clickhouse.url("tests"), mapping={"page_events": f"{theirs}.pages"})
     fatal = [c.what for c in mapped.check() if c.fatal]
     assert fatal == [f"page_events: there is no table {theirs}.pages for this user"]
+
+
+# Somebody else's table that is called like ours.
+OTHER = "id UInt32, name String, time Date"
+
+
+def test_a_table_of_another_shape_that_nobody_mapped_reads_as_empty(clickhouse: ClickHouse, theirs: str) -> None:
+    warehouse = open_at(clickhouse.url("tests"), events_database=theirs)
+    clickhouse_sources.make(warehouse.server, clickhouse_sources.KINDS["as we would keep them"], {}, theirs)
+    make(warehouse, f"{theirs}.user_events", OTHER, "time")
+    place = f"{theirs}.user_events"
+    [complaint] = [c for c in warehouse.check() if c.what.startswith("user_events")]
+    assert complaint == Complaint(
+        f"user_events: {place} has no column event_id; {place} has no column event_type; {place}.time is Date, "
+        "user_events.time needs DateTime or DateTime64: it reads as empty",
+        f"set EVENTS_MAPPING=user_events=DATABASE.TABLE if such events are kept elsewhere, or user_events={place} "
+        "with its columns (user_events.COLUMN=THEIRS) if they are these",
+        fatal=False,
+    )
+    assert [warehouse.rows(compose("event_span", table=table.name))[0]["rows"] for table in EVENT_TABLES] == [0] * 4
+    # Late data of the other tables are found.
+    assert list(warehouse.note_changes(DAY, DAY, UTC)) == []
+    text = f"INSERT INTO {theirs}.feed_actions (user_id, post_id, action, time) SELECT 1, 1, 'like', '{NOON}'"
+    warehouse.server.command(text, name="add")
+    assert list(warehouse.note_changes(DAY, DAY, UTC)) == [DAY]
+    # Whoever maps it says that it is ours to read: what reads it says what is wrong, and nothing else does.
+    mapped = open_at(clickhouse.url("tests"), events_database=theirs, mapping={"user_events": "user_events"})
+    assert {c.what.partition(" (it has")[0] for c in mapped.check() if c.fatal} >= {f"{place} has no column event_id"}
+    with pytest.raises(WarehouseError, match=r"^query event_span: .* has no column event_id .* -> add user_events\."):
+        mapped.rows(compose("event_span", table="user_events"))
+    assert mapped.rows(compose("event_span", table="feed_actions"))[0]["rows"] == 1
+    warehouse.server.command(text, name="add")
+    assert list(mapped.note_changes(DAY, DAY, UTC)) == [DAY]
+
+
+def test_a_table_of_another_shape_where_ours_would_be_is_left_alone(clickhouse: ClickHouse, theirs: str) -> None:
+    warehouse = open_at(clickhouse.url("tests"))
+    database = warehouse.layout.database
+    place = f"{database}.page_events"
+    make(warehouse, place, OTHER, "time")
+    add(warehouse, place, id="1", name="'theirs'", time="'2026-11-20'")
+    assert "table user_events created" in warehouse.prepare()
+    assert warehouse._columns({(warehouse.layout.database, "page_events")}).popitem()[1].keys() == {
+        "id",
+        "name",
+        "time",
+    }
+    assert warehouse.rows(compose("event_span", table="page_events"))[0]["rows"] == 0
+    assert list(warehouse.note_changes(DAY, DAY, UTC)) == []
+    [complaint] = warehouse.check()
+    assert (
+        complaint.what == f"page_events: {place} is not as we make it (it has no column request_id): it reads as empty"
+    )
+    assert complaint.remedy.endswith("or name another database in WAREHOUSE_URL to keep them in a table of ours")
+    assert not complaint.fatal
+    visit = {"request_id": "r", "time": NOON, "visitor": "v"}
+    batch = pa.RecordBatch.from_pylist([visit], schema=arrow_schema(PAGE_EVENTS))
+    with pytest.raises(WarehouseError) as caught:
+        warehouse.load([EventLoad(PAGE_EVENTS, [batch])], UTC)
+    assert str(caught.value) == f"{complaint.what} -> {complaint.remedy}"
+    assert warehouse.server.rows(f"SELECT name FROM {place}", name="look") == [{"name": "theirs"}]
+    # When it has gone, ours is made.
+    warehouse.server.command(f"DROP TABLE {place} SYNC", name="drop")
+    assert [loaded.rows for loaded in warehouse.load([EventLoad(PAGE_EVENTS, [batch])], UTC)] == [1]
+    assert warehouse.rows(compose("event_span", table="page_events"))[0]["rows"] == 1
+    assert warehouse.check() == []
 
 
 def test_replaced_events_are_noticed_by_the_moment_at_which_they_were_written(

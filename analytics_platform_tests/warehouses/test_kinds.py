@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from analytics_platform.metrics.events import METRIC_TABLES, PAGE_EVENTS, USER_EVENTS, EventTable
+from analytics_platform.metrics.events import EVENT_TABLES, METRIC_TABLES, PAGE_EVENTS, USER_EVENTS, EventTable
 from analytics_platform.metrics.lineage import lineage
 from analytics_platform.metrics.tables import (
     FEED_DAILY,
@@ -19,7 +19,9 @@ from analytics_platform.metrics.tables import (
     ResultTable,
 )
 from analytics_platform.metrics.windows import Window
-from analytics_platform.warehouses.base import EventLoad, Warehouse
+from analytics_platform.queries import compose
+from analytics_platform.warehouses.base import EventLoad, Warehouse, WarehouseError
+from analytics_platform.warehouses.copying import event_fingerprint
 from analytics_platform_tests.clickhouse_service import ClickHouse
 from analytics_platform_tests.warehouses.clickhouse_open import open_at
 from analytics_platform_tests.warehouses.made import batch_of, events_of, results_of
@@ -134,3 +136,34 @@ def kept(warehouse: Any) -> None:
     warehouse.load([EventLoad(USER_EVENTS, [batch_of(USER_EVENTS, at(DAY))])], UTC)
     assert len(handed_on(warehouse, USER_EVENTS)) == 30
     assert warehouse.current_days(FEED_DAILY, BEFORE, NEXT) == {DAY}
+
+
+def test_somebody_elses_table_of_that_name_in_a_file_is_left_alone(tmp_path: Path) -> None:
+    made = open_in(tmp_path)
+    made.events.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(made.events)) as con:
+        con.execute("CREATE TABLE page_events AS SELECT 1 AS id, 'x' AS name, 'never' AS time")
+        con.execute("CREATE TABLE user_events AS SELECT 1 AS event_id, 'x' AS event_type, 'never' AS time")
+    assert "table feed_actions created" in made.prepare()
+    complaints = made.check()
+    assert [(c.what, c.fatal) for c in complaints] == [
+        (f"{name}: the table of {made.events} is not as we make it ({why}): it reads as empty", False)
+        for name, why in (
+            ("user_events", "event_id is INTEGER, UBIGINT is needed"),
+            ("page_events", "it has no column request_id"),
+        )
+    ]
+    again = open_in(tmp_path)
+    for table in EVENT_TABLES:
+        assert again.rows(compose("event_span", table=table.name))[0]["rows"] == 0
+        window = Window(at(DAY, 0), at(DAY, 0) + timedelta(days=1))
+        assert again.table(event_fingerprint(table, window))["rows"].to_pylist() == [0]
+        assert list(again.event_batches(table, window)) == []
+    with pytest.raises(WarehouseError) as caught:
+        again.load([feed(hours(DAY, [3])), EventLoad(PAGE_EVENTS, [batch_of(PAGE_EVENTS, at(DAY))])], UTC)
+    assert str(caught.value) == f"{complaints[1].what} -> {complaints[1].remedy}"
+    assert [loaded.rows for loaded in again.load([feed(hours(DAY, [3]))], UTC)] == [1]
+    with duckdb.connect(str(made.events)) as con:
+        assert con.execute("SELECT * FROM page_events").fetchall() == [(1, "x", "never")]
+        con.execute("ALTER TABLE page_events RENAME TO theirs")
+    assert open_in(tmp_path).prepare() == ["table page_events created"]

@@ -106,57 +106,87 @@ def test_two_processes_that_store_parts_of_one_day_lose_nothing_on_a_server(
     assert server.current_days(EVENT_REPORTS, DAY, DAY) == {DAY}
 
 
-@pytest.mark.parametrize("step", ["keep", "count", "replace", "end"])
-@pytest.mark.parametrize("other", ["part", "day"])
-def test_who_falls_behind_brings_nothing_back(
-    clickhouse: ClickHouse, server: ClickHouseWarehouse, step: str, other: str
+# The first waits in front of one of its statements, with what it has read, until the second has done all of its own.
+# It adds a window that has no rows yet, or replaces one and takes the other rows along.
+ADDING = {"attach": "ATTACH PARTITION", "end": "version . 1"}
+REPLACING = {"keep": "INSERT INTO .*staged_.*SELECT", "count": "SELECT count.. AS rows FROM .*staged_"}
+REPLACING |= {"replace": "REPLACE PARTITION", "end": "version . 1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "step", "other"),
+    [
+        *((1, step, other) for step in REPLACING for other in ("other part", "day")),
+        *((0, step, "same part") for step in ADDING),
+        (0, "attach", "day"),
+    ],
+)
+def test_who_falls_behind_brings_nothing_back_and_adds_nothing_twice(
+    clickhouse: ClickHouse, server: ClickHouseWarehouse, before: int, step: str, other: str
 ) -> None:
-    # The first waits in front of a statement, with what it has read, until the second has done all of its own.
     store(server, 9, 3, "old")
+    store(server, 10, before, "old")
     second = open_at(clickhouse.url("tests"))
     second.patience_seconds = 0.0
     second.prepare()
     clickhouse.clear()
-    patterns = {"keep": "INSERT INTO .*staged_.*SELECT", "count": "SELECT count.. AS rows FROM .*staged_"}
-    patterns |= {"replace": "REPLACE PARTITION", "end": "version . 1"}
-    clickhouse.delay(patterns[step], seconds=0.8)
+    clickhouse.delay((REPLACING if before else ADDING)[step], seconds=60)
     thread = threading.Thread(target=lambda: store(server, 10, 2, "first"))
     thread.start()
     wait_for(clickhouse, f"{step}_event_reports", thread)
-    if other == "part":
-        store(second, 9, 4, "second")
-    else:
+    changed = 10 if other == "same part" else 9
+    if other == "day":
         second.store_day(EVENT_REPORTS, DAY, rows_of(9, 4, "second"))
-    assert thread.is_alive(), "the first has waited long enough"
-    assert stored(second)[9] == (4, "second")
+    else:
+        store(second, changed, 4, "second")
+    assert thread.is_alive(), "the first waits for as long as the second needs"
+    assert stored(second)[changed] == (4, "second")
+    clickhouse.release()
     thread.join(30)
-    assert (stored(server), entry(server)) == ({9: (4, "second"), 10: (2, "first")}, [6])
+    kept = (3, "old") if other == "same part" else (4, "second")
+    assert (stored(server), entry(server)) == ({9: kept, 10: (2, "first")}, [kept[0] + 2])
     assert leftovers(server) == []
+
+
+def test_a_window_that_is_stored_for_the_first_time_writes_no_other_rows_again(
+    clickhouse: ClickHouse, server: ClickHouseWarehouse
+) -> None:
+    store(server, 9, 3)
+    clickhouse.clear()
+    assert (store(server, 10, 2), stored(server)) == (2, {9: (3, "first"), 10: (2, "first")})
+    sent = [request.query_id.split("/")[1] for request in clickhouse.log()]
+    assert "attach_event_reports" in sent
+    assert not {"keep_event_reports", "replace_event_reports"} & set(sent)
 
 
 # ------------------------------------------------------------------- killed
 
 
-def test_killed_at_any_statement_a_part_is_old_or_new(clickhouse: ClickHouse, server: ClickHouseWarehouse) -> None:
+@pytest.mark.parametrize("before", [3, 0])
+def test_killed_at_any_statement_a_part_is_old_or_new(
+    clickhouse: ClickHouse, server: ClickHouseWarehouse, before: int
+) -> None:
+    old = (before, "old") if before else None
     seen: list[tuple[object, bool]] = []
     with workers(clickhouse.url("tests")) as [worker]:
         store(server, 10, 2, "other")
-        for number in range(40):
-            store(server, 9, 3, "old")
+        # A part without rows is stored in the same way up to its rows' being sent.
+        for number in range(0 if before else 6, 40):
+            store(server, 9, before, "old")
             told = worker.do("part", first=9, turns=1, kill_at=number)
             found = stored(server)
-            assert found[9] in ((3, "old"), (1, "0")), number
+            assert found.get(9) in (old, (1, "0")), number
             assert found[10] == (2, "other"), number
             current = bool(server.current_days(EVENT_REPORTS, DAY, DAY))
             if current:
-                assert entry(server) == [2 + (3 if found[9] == (3, "old") else 1)], number
-            seen.append((found[9], current))
+                assert entry(server) == [2 + (before if found.get(9) == old else 1)], number
+            seen.append((found.get(9), current))
             if not told["signal"]:
                 break
             assert told["signal"] == KILLED
             clean(server)
-    assert (seen[0], seen[-1]) == (((3, "old"), True), ((1, "0"), True))
-    assert len(seen) > 8, "it was killed at every one of its statements"
+    assert (seen[0], seen[-1]) == ((old, before > 0), ((1, "0"), True))
+    assert number > 8, "it was killed at every one of its statements"
     assert {current for _, current in seen} == {True, False}
 
 
