@@ -169,7 +169,7 @@ def test_schedules_leave_no_gap_whenever_they_are_evaluated() -> None:
     assert (ten.cron_schedule, hourly.cron_schedule) == ("*/10 * * * *", "0 */1 * * *")
     assert ten.default_status is dg.DefaultScheduleStatus.STOPPED
     windows = []
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.instance_for_test() as instance:
         for minute in (10, 40):
             at = datetime(2026, 3, 4, 10, minute, tzinfo=UTC)
             context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
