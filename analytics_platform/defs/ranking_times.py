@@ -30,6 +30,7 @@ from analytics_platform.defs.rankings import (
 )
 from analytics_platform.defs.resources import Ledgers, store_of
 from analytics_platform.metrics.events import USER_EVENTS
+from analytics_platform.metrics.windows import EPOCH
 from analytics_platform.queries import compose
 from analytics_platform.settings import Settings
 from analytics_platform.stores.base import Store, StoreError
@@ -47,6 +48,7 @@ _GRACE = timedelta(minutes=15)
 # After a failure.
 _AGAIN, _PUBLISH_AGAIN = timedelta(hours=1), timedelta(minutes=5)
 _REPORTED_EVERY = timedelta(hours=1)
+_LATELY = timedelta(days=3)
 
 
 @dataclass
@@ -87,7 +89,8 @@ def shelf_of(settings: Settings) -> Shelf:
 
 def standing(warehouse: Warehouse, shelf: Shelf, moment: datetime) -> Standing:
     """Ask the warehouse, and Redis if there is one. `moment`: aware."""
-    newest = _newest(warehouse, datetime.min.replace(year=1970, tzinfo=UTC), moment)
+    # Recent ones first: a look a minute is not to read years.
+    newest = _newest(warehouse, moment - _LATELY, moment) or _newest(warehouse, EPOCH.replace(tzinfo=UTC), moment)
     [row] = warehouse.rows(compose("rankings_as_of"))
     redis = bool(shelf.store or shelf.trouble)
     found = Standing(_aware(row["as_of"]), None, newest, shelf.trouble, redis=redis)

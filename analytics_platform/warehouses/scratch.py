@@ -87,7 +87,7 @@ def _fill(con: duckdb.DuckDBPyConnection, table: EventTable, batches: "Iterable[
         try:
             con.register("incoming", pa.Table.from_batches([batch]))
             # Only names of our own tables enter the text.
-            con.execute(f'INSERT INTO events."{table.name}" SELECT {columns} FROM incoming')  # noqa: S608
+            con.execute(f'INSERT INTO events."{table.name}" SELECT {columns} FROM incoming')
             con.unregister("incoming")
         except duckdb.Error as error:
             raise WarehouseError(f"{table.name} cannot be held in memory: {_said(error)}") from error
