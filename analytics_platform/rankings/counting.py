@@ -9,9 +9,6 @@ from datetime import datetime, timedelta
 from analytics_platform.queries import Query, Value, compose
 from analytics_platform.rankings.plan import FLOOR, TOP_VIDEOS, Plan, naive_utc
 
-# Slices of both windows, each a bit of a number of 64 of which none is negative.
-MOST_SLICES = 62
-
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -37,13 +34,9 @@ def ranking_query(plan: Plan, as_of: datetime) -> Query:
     `completion_recent` and `completions_recent` (sum in millionths, and number, of the completion rates above 0 of
     recent views; a rate that is not given is watched through known length, 1 at most). All are BIGINT.
 
-    An event from after its anchor has age 0. ValueError for more than `MOST_SLICES` slices.
+    An event from after its anchor has age 0.
     """
     slices = plan.slices
-    if slices + 1 > MOST_SLICES:
-        raise ValueError(
-            f"a previous window of {slices} recent ones is too long to be counted; write {MOST_SLICES - 1} at most"
-        )
     recent, previous = plan.windows(naive_utc(as_of))
     recent_anchor, previous_anchor = plan.anchors(naive_utc(as_of))
     params: dict[str, Value] = {

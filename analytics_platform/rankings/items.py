@@ -52,11 +52,14 @@ class Items:
             nothing = np.zeros(0, dtype=np.int64)
             return cls((), nothing, pa.array([], pa.string()), dict.fromkeys(_COUNTS, nothing))
         names = pc.dictionary_encode(rows.column("name"))
+        counts = {name: pc.fill_null(rows.column(name), 0).to_numpy().astype(np.int64) for name in _COUNTS}
+        # In an order of their own: engines give rows in any, and sums of fractions depend on it in the last digit.
+        order = np.lexsort([counts[name] for name in ("audience_squares", "audience_previous", "users_recent")])
         return cls(
             tuple(names.dictionary.to_pylist()),
-            names.indices.to_numpy().astype(np.int64),
-            rows.column("member"),
-            {name: pc.fill_null(rows.column(name), 0).to_numpy().astype(np.int64) for name in _COUNTS},
+            names.indices.to_numpy().astype(np.int64)[order],
+            rows.column("member").take(pa.array(order)),
+            {name: values[order] for name, values in counts.items()},
         )
 
     def __len__(self) -> int:

@@ -43,8 +43,8 @@ MILLION = 1_000_000
 # With it, the score of a single event stays below 10^9 millionths, and 9 thousand million of them fit a BIGINT.
 _HEAVIEST = 1000.0
 
-# In the statement, a person's slices are the bits of a number.
-_MOST_SLICES = 61
+# Slices of the previous window: with the recent one, each is a bit of a number of 64 of which none is negative.
+MOST_SLICES = 61
 
 _DAY = timedelta(days=1)
 
@@ -98,10 +98,10 @@ class Plan:
             raise ValueError(
                 f"the previous window of {self.previous} is not a whole multiple of the recent one of {self.recent}"
             )
-        if self.slices > _MOST_SLICES:
+        if self.slices > MOST_SLICES:
             raise ValueError(
                 f"the previous window of {self.previous} is {self.slices} times the recent one of {self.recent}; "
-                f"{_MOST_SLICES} times are the most"
+                f"{MOST_SLICES} times are the most"
             )
         if not (math.isfinite(self.smoothing) and self.smoothing > 0):
             raise ValueError(f"a smoothing of {self.smoothing:g} is impossible; write score units a day above 0")
