@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from analytics_platform.definitions import build_definitions
+from analytics_platform.metrics.events import EVENT_TABLES
 from analytics_platform.settings import Home, Settings
 from analytics_platform_tests.defs.conftest import LAST, Place
 
@@ -70,6 +71,6 @@ def test_the_sensor_observes_the_last_event_without_a_run(loaded: Place) -> None
         data = sensor.evaluate_tick(context)
     assert not data.run_requests
     observed = {event.asset_key.to_user_string(): event.metadata for event in data.asset_events}
-    assert set(observed) == {"events/feed_actions", "events/message_actions"}
+    assert set(observed) == {f"events/{table.name}" for table in EVENT_TABLES}
     assert observed["events/feed_actions"]["last_event_day"].value == LAST.isoformat()
     assert int(str(observed["events/feed_actions"]["dagster/row_count"].value)) > 0
