@@ -205,9 +205,10 @@ def test_pausing_and_resuming_by_id_address_and_topic(run: Run, home: Path) -> N
 def test_removing_one_report_or_all_of_them(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("subscribers", "add", "-100777", "--all", "--problems", "--home", home).code == 0
     one = run("subscribers", "remove", "-100777", "--report", "app", "--home", home)
-    assert one.out == "left: 1 telegram -100777 gets feed_daily, likes_by_os_weekly, visitors, alerts, problems, in en, UTC\n"
+    left = "left: 1 telegram -100777 gets"
+    assert one.out == f"{left} feed_daily, likes_by_os_weekly, visitors, alerts, problems, in en, UTC\n"
     other = run("subscribers", "remove", "-100777", "--report", "problems", "--home", home)
-    assert other.out == "left: 1 telegram -100777 gets alerts, feed_daily, likes_by_os_weekly, in en, UTC\n"
+    assert other.out == f"{left} alerts, feed_daily, likes_by_os_weekly, visitors, in en, UTC\n"
     absent = run("subscribers", "remove", "-100777", "--report", "app", "--home", home)
     assert (absent.code, absent.err) == (1, "Error: telegram -100777 does not get app\n")
     assert run("subscribers", "remove", "-100777", "--home", home).out == "removed: telegram -100777\n"
