@@ -25,7 +25,7 @@ from analytics_platform.defs.liveness import Alive
 from analytics_platform.defs.office import VISITORS, Office, note
 from analytics_platform.defs.resources import visits_of, write_back_of
 from analytics_platform.defs.shown import column_schema, markdown, receipts_table
-from analytics_platform.defs.tables import POOL, working
+from analytics_platform.defs.tables import working
 from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.language import Language
 from analytics_platform.messages import Message
@@ -259,7 +259,9 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
                 description="Who got the report of a window, part by part.",
             ),
         ],
-        pool=POOL,
+        # Of its own: reading a large table elsewhere keeps no other asset waiting, and windows of one day lose nothing of
+        # each other's.
+        pool=VISITORS,
     )
     def report_visitors(
         context: dg.AssetExecutionContext,

@@ -11,7 +11,7 @@ from pathlib import Path
 from analytics_platform.definitions import build_definitions
 from analytics_platform.settings import Home, Settings
 
-HEAVY = ("pandas", "matplotlib", "seaborn", "sklearn", "telegram", "pyarrow", "numpy", "babel", "scipy")
+HEAVY = ("pandas", "matplotlib", "seaborn", "sklearn", "telegram", "pyarrow", "numpy", "babel", "scipy", "redis", "boto3")
 
 
 def graph() -> str:
