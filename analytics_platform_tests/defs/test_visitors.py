@@ -96,6 +96,8 @@ def test_the_last_minutes_end_now(visited: Place) -> None:
     assert shown["dagster/row_count"].value == 1
     length = float(str(shown["window_end"].value)) - float(str(shown["window_start"].value))
     assert length == pytest.approx(600, abs=0.01)
+    ago = datetime.now(UTC).timestamp() - float(str(shown["window_end"].value))
+    assert 0 <= ago < 120, "when the run was asked for"
 
 
 def test_a_rerun_replaces_and_sends_nothing_again(visited: Place) -> None:
