@@ -259,8 +259,8 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
                 description="Who got the report of a window, part by part.",
             ),
         ],
-        # Of its own: reading a large table elsewhere keeps no other asset waiting, and windows of one day lose nothing of
-        # each other's.
+        # Of its own: reading a large table elsewhere keeps no other asset waiting, and windows of a day do not disturb
+        # each other.
         pool=VISITORS,
     )
     def report_visitors(

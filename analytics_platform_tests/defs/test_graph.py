@@ -11,7 +11,8 @@ from pathlib import Path
 from analytics_platform.definitions import build_definitions
 from analytics_platform.settings import Home, Settings
 
-HEAVY = ("pandas", "matplotlib", "seaborn", "sklearn", "telegram", "pyarrow", "numpy", "babel", "scipy", "redis", "boto3")
+DRAWING = ("pandas", "matplotlib", "seaborn", "sklearn", "scipy", "numpy", "pyarrow")
+HEAVY = (*DRAWING, "telegram", "babel", "redis", "boto3")
 
 
 def graph() -> str:
