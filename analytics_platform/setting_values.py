@@ -5,7 +5,7 @@ Errors are ValueErrors that say what to write; they never repeat a value that ma
 """
 
 import re
-from datetime import time
+from datetime import datetime, time
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -85,6 +85,8 @@ def window(text: str) -> str:
     if not dots:
         raise ValueError("write START..END, such as 2019-06-22T00:00+09:00..2019-06-25T00:00+09:00")
     between(start, end, ZoneInfo("UTC"))
+    if any(datetime.fromisoformat(moment.strip()).tzinfo is None for moment in (start, end)):
+        raise ValueError("give both moments their offset, as in 2019-06-22T00:00+09:00")
     return text
 
 
