@@ -7,13 +7,13 @@ Belongs here: the conversation with the server, and what is tried again. Does no
 import json
 import logging
 import ssl
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_chain, wait_fixed
 
 from analytics_platform.redaction import register_secret
 from analytics_platform.stores.base import StoreBusyError, StoreError
@@ -166,14 +166,18 @@ class RedisStore:
 
     def _run(self, what: str, job: Callable[["Redis"], _Answer], keys: Collection[str]) -> _Answer:
         """Do it, and again while only waiting helps: each job gives the same whether it is done once or twice."""
-        for pause in self._pauses:
-            found = self._try(job, keys)
-            if not isinstance(found, StoreBusyError):
-                break
-            _log.info("%s; %s is tried again in %g s", found, what, pause)
-            time.sleep(pause)
-        else:
-            found = self._try(job, keys)
+
+        def tell(state: RetryCallState) -> None:
+            _log.info("%s; %s is tried again in %g s", _outcome(state), what, state.upcoming_sleep)
+
+        tries = Retrying(
+            stop=stop_after_attempt(len(self._pauses) + 1),
+            wait=wait_chain(*map(wait_fixed, self._pauses or (0,))),
+            retry=retry_if_result(lambda found: isinstance(found, StoreBusyError)),
+            before_sleep=tell,
+            retry_error_callback=_outcome,
+        )
+        found: _Answer | StoreError = tries(self._try, job, keys)
         if isinstance(found, StoreError):
             # Raised here and not where the library's error is at hand, so that no traceback can lead to that one.
             raise found
@@ -227,6 +231,11 @@ class RedisStore:
 
     def _about(self, keys: Collection[str]) -> Spoken:
         return Spoken(self._address, self._prefix, keys)
+
+
+def _outcome(state: RetryCallState) -> Any:
+    """What the last try came to: an answer, or why there is none."""
+    return state.outcome.result() if state.outcome else None
 
 
 def _json(key: str, document: object) -> bytes:
