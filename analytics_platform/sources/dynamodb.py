@@ -11,7 +11,7 @@ index whose hash key is `YYYY-MM-DD#shard` (UTC day, shard from 0) and whose ran
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from analytics_platform.metrics.windows import Window
 from analytics_platform.sources.dynamodb_client import PATIENCE, Account, Client, DynamoBusyError, DynamoError
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from analytics_platform.sources.dynamodb_items import Converter, Reading
 
-__all__ = ["SETTLE", "Access", "Account", "DynamoBusyError", "DynamoError", "DynamoSource"]
-
-# An event that was just written may not be in the index, or in what a scan reads, for a moment.
-SETTLE: Final = timedelta(minutes=2)
+__all__ = ["Access", "Account", "DynamoBusyError", "DynamoError", "DynamoSource"]
 
 
 class Access(StrEnum):
@@ -44,8 +41,8 @@ class DynamoSource:
     one. At most `segments` requests run at once. Items that are no events raise, or are counted with `skip_bad`. For
     `attempts` and `patience` see `Account`. `progress` is called with (items looked at, events) after each page.
 
-    Whoever reads windows that follow each other lets them end `settle` ago (`settled`), or lets them overlap by it:
-    scans and indexes are eventually consistent. Raises ValueError for arguments that do not fit together.
+    Scans and indexes are eventually consistent: windows that follow each other are to end some minutes
+    ago. Raises ValueError for arguments that do not fit together.
     """
 
     def __init__(
@@ -62,7 +59,6 @@ class DynamoSource:
         shards: int = 4,
         segments: int = 4,
         export: str | None = None,
-        settle: timedelta = SETTLE,
         skip_bad: bool = False,
         attempts: int = 5,
         patience: timedelta = PATIENCE,
@@ -74,7 +70,7 @@ class DynamoSource:
             raise ValueError("access by export needs the folder or s3:// address of the export")
         if min(shards, segments) < 1:
             raise ValueError("shards and segments are at least 1")
-        self.table, self.access, self.settle = table, Access(access), settle
+        self.table, self.access = table, Access(access)
         self.account = Account(region, endpoint_url, attempts, patience)
         self.reading: Reading | None = None
         self._time, self._export, self._segments = time_attribute, export or "", segments
@@ -89,10 +85,6 @@ class DynamoSource:
             return f"export {self._export}"
         index = f", index {self._index.name!r}" if self.access is Access.INDEX else ""
         return f"DynamoDB table {self.table!r} in {self.account.place}{index}"
-
-    def settled(self, now: datetime) -> datetime:
-        """The latest end of a window all of whose events can be read at `now`."""
-        return now if self.access is Access.EXPORT else now - self.settle
 
     def events(self, start: datetime, end: datetime) -> "Iterator[pa.RecordBatch]":
         """The events of [start, end), both aware, in no order, each request once; `arrow_schema(PAGE_EVENTS)`.

@@ -7,7 +7,7 @@ Belongs here: `DynamoSource` against moto over HTTP, and a proxy that refuses. D
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from analytics_platform_tests.dynamodb_service import (
     Item,
     between,
     make_table,
-    moto,
-    only_test_credentials,
     put,
 )
+
+pytestmark = pytest.mark.usefixtures("aws_credentials")
 
 START = datetime(2019, 6, 21, 15, 0, tzinfo=UTC)
 END = datetime(2019, 6, 22, 15, 0, tzinfo=UTC)
@@ -35,19 +35,6 @@ MICRO = timedelta(microseconds=1)
 OFFSETS = (9, -11, 14, 0)
 WAYS = (Access.SCAN, Access.INDEX)
 BIG = "x" * 300_000  # three items fill a page
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_test_credentials(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        only_test_credentials(monkeypatch)
-        with moto() as found:
-            yield found
 
 
 def item(key: str, moment: datetime, offset: int = 0, shard: int = 0, **others: dict[str, Any]) -> Item:
@@ -340,10 +327,6 @@ def test_arguments_that_do_not_fit_together() -> None:
         plain.events(START.replace(tzinfo=None), END)
     with pytest.raises(ValueError, match="ends after it begins"):
         plain.events(END, START)
-
-
-def test_what_was_just_written_may_not_be_seen_yet() -> None:
-    assert DynamoSource("visits", region=REGION).settled(END) == END - timedelta(minutes=2)
 
 
 def test_check_says_what_it_found(visits: str) -> None:

@@ -8,7 +8,7 @@ with their data beside that folder.
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,13 @@ from analytics_platform.metrics.events import PAGE_EVENTS, arrow_schema
 from analytics_platform.metrics.windows import Window
 from analytics_platform.sources.dynamodb import Access, DynamoError, DynamoSource
 from analytics_platform.sources.dynamodb_items import Converter, Reading
-from analytics_platform_tests.dynamodb_service import REGION, Item, moto, only_test_credentials, s3
+from analytics_platform_tests.dynamodb_service import REGION, Item, s3
+
+pytestmark = pytest.mark.usefixtures("aws_credentials")
 
 START, END = datetime(2019, 6, 21, 15, 0, tzinfo=UTC), datetime(2019, 6, 22, 15, 0, tzinfo=UTC)
 AS_OF = datetime(2019, 6, 25, tzinfo=UTC)
 MICRO = timedelta(microseconds=1)
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_test_credentials(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def bucket_server() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        only_test_credentials(monkeypatch)
-        with moto() as found:
-            yield found
 
 
 def item(key: str, moment: datetime, hours: int = 9, **others: dict[str, Any]) -> Item:
@@ -254,11 +243,11 @@ def test_exports_that_cannot_be_read(tmp_path: Path) -> None:
         rows(source(ageless))
 
 
-def test_a_bucket_gives_the_same_as_the_folder(bucket_server: str, tmp_path: Path) -> None:
+def test_a_bucket_gives_the_same_as_the_folder(address: str, tmp_path: Path) -> None:
     full(tmp_path, "0100", items())
     full(tmp_path, "0050", items()[:3], AS_OF - timedelta(days=2))
     (tmp_path / "AWSDynamoDB" / "0160").mkdir()
-    with s3(bucket_server) as objects:
+    with s3(address) as objects:
         objects.create_bucket(Bucket="exports", CreateBucketConfiguration={"LocationConstraint": REGION})
         for path in tmp_path.rglob("*.*"):
             objects.upload_file(str(path), "exports", str(path.relative_to(tmp_path)))
@@ -266,15 +255,15 @@ def test_a_bucket_gives_the_same_as_the_folder(bucket_server: str, tmp_path: Pat
             str(tmp_path / "AWSDynamoDB/0050/data/part0.json.gz"), "exports", "AWSDynamoDB/0170/data/x.json.gz"
         )
     for place in ("s3://exports", "s3://exports/AWSDynamoDB/0100/"):
-        found = source(place, bucket_server)
+        found = source(place, address)
         assert rows(found) == expected(items())
         assert found.reading
         assert found.reading.place.startswith("export s3://exports/AWSDynamoDB/0100 as of 2019-06-25 00:00:00 UTC")
-    assert source("s3://exports", bucket_server).check().endswith("as of 2019-06-25 00:00:00 UTC; the newest of 2")
-    assert rows(source("s3://exports/AWSDynamoDB/0170", bucket_server)) == {}
+    assert source("s3://exports", address).check().endswith("as of 2019-06-25 00:00:00 UTC; the newest of 2")
+    assert rows(source("s3://exports/AWSDynamoDB/0170", address)) == {}
     for place, words in (
         ("s3://exports/other", "s3://exports/other holds no export"),
         ("s3://expots", r"S3 in eu-central-1 \(.*\) has no bucket 'expots'; check the name"),
     ):
         with pytest.raises(DynamoError, match=words):
-            rows(source(place, bucket_server))
+            rows(source(place, address))

@@ -3,7 +3,6 @@
 Belongs here: `write_reports` against moto, with batches refused, left over and cut off. Does not: what a report says.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -12,30 +11,19 @@ import pytest
 from analytics_platform.metrics.tables import EVENT_REPORTS, VISITOR_REPORTS, result_schema
 from analytics_platform.sources.dynamodb import Account, DynamoBusyError, DynamoError
 from analytics_platform.sources.dynamodb_reports import Written, check_reports, write_reports
-from analytics_platform_tests.dynamodb_service import REGION, between, make_table, moto, only_test_credentials, stored
+from analytics_platform_tests.dynamodb_service import REGION, between, make_table, stored
+
+pytestmark = pytest.mark.usefixtures("aws_credentials")
 
 VISITORS, EVENTS = "visitor-reports", "events-reports"
 START = datetime(2019, 6, 21, 15, 0)  # noqa: DTZ001  (naive UTC)
 
 
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_test_credentials(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        only_test_credentials(monkeypatch)
-        with moto() as found:
-            yield found
-
-
 @pytest.fixture
-def tables(server: str) -> str:
-    make_table(server, VISITORS, "uuid", index=False)
-    make_table(server, EVENTS, index=False)
-    return server
+def tables(address: str) -> str:
+    make_table(address, VISITORS, "uuid", index=False)
+    make_table(address, EVENTS, index=False)
+    return address
 
 
 def visitor_rows(count: int, **others: object) -> pa.Table:
