@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from analytics_platform.agenda import Action, Decision, Rules, decide
-from analytics_platform.defs.claims import MISSING, SUBJECT, gone, now
+from analytics_platform.defs.claims import MISSING, SUBJECT, end_dead_claims, now, subject_of
 from analytics_platform.defs.followups import (
     DIGEST_JOB,
     compute_request,
@@ -55,11 +55,6 @@ class Look:
     errors: list[str] = field(default_factory=list)
 
 
-def subject_of(report: str, period: object) -> str:
-    """How problems name a report's period."""
-    return f"report {report} {period}"
-
-
 def look(desk: Desk, instance: dg.DagsterInstance, moment: datetime, memory: Memory | None = None) -> Look:
     """Decide for every scheduled report, write waiting and ready periods into the ledger, and collect run requests.
 
@@ -67,16 +62,11 @@ def look(desk: Desk, instance: dg.DagsterInstance, moment: datetime, memory: Mem
     """
     found = Look()
     sight = desk.sight(moment, memory)
-    ended = desk.ledgers.runs.release_dead(moment, gone) if sight.running() else []
-    if ended:
+    if sight.running() and (ended := end_dead_claims(desk.ledgers, moment)):
+        found.lines += ended
         sight = desk.sight(moment, memory)
     rules = rules_of(desk.settings)
     problems = _Problems(desk.ledgers, moment)
-    for entry in ended:
-        found.lines.append(f"{entry.report} {entry.period}: {entry.reason}")
-        if entry.status is Status.READY:
-            again = f"{entry.reason}; it is run again"
-            problems.record(subject_of(entry.report, entry.period), "failed", again, entry.report)
     for name in desk.settings.reports:
         report = desk.reports[name]
         try:

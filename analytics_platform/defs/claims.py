@@ -16,6 +16,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from analytics_platform.cadence import Period
 from analytics_platform.defs.liveness import Alive, this_host
 from analytics_platform.defs.partitions import periods_of
+from analytics_platform.defs.resources import Ledgers
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.owners import is_gone
@@ -35,6 +36,24 @@ def gone(owner: Owner) -> bool:
 def now() -> datetime:
     """The moment, aware, UTC."""
     return datetime.now(UTC)
+
+
+def subject_of(report: str, period: object) -> str:
+    """How problems name a report's period."""
+    return f"report {report} {period}"
+
+
+def end_dead_claims(ledgers: Ledgers, moment: datetime) -> list[str]:
+    """Take periods back from processes that have ended, and from silent ones; a line each.
+
+    Owners hear of those that are made again. What was begun to be delivered is on its way, and the delivery tells.
+    """
+    ended = ledgers.runs.release_dead(moment, gone)
+    for entry in ended:
+        if entry.status is Status.READY:
+            text = f"{entry.reason}; it is run again"
+            ledgers.problems.record(subject_of(entry.report, entry.period), "failed", text, moment, report=entry.report)
+    return [f"{entry.report} {entry.period}: {entry.reason}" for entry in ended]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import dagster as dg
 
 from analytics_platform.artifacts import ArtifactError
 from analytics_platform.channels.base import ChannelError, NobodyError, Recipient
-from analytics_platform.defs.claims import gone, now
+from analytics_platform.defs.claims import end_dead_claims, gone, now
 from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.office import Office, conclude, note, subject_of_delivery
 from analytics_platform.delivery import Delivered
@@ -63,8 +63,13 @@ class Gone:
 
 
 def see_to(office: Office, moment: datetime) -> list[str]:
-    """What needs no sending: leftovers become uncertain, what was tried long enough is given up, periods end."""
-    ledger, lines = office.ledgers.deliveries, []
+    """What needs no sending: dead runs lose their periods, what they were sending becomes uncertain, periods end.
+
+    What was tried long enough is given up. A line each.
+    """
+    ledger = office.ledgers.deliveries
+    # First of all: while a period counts as being made, nothing of it is gone on with (`due`), and it does not end.
+    lines = end_dead_claims(office.ledgers, moment)
     left = ledger.release_dead(moment, gone)
     late = ledger.expire(moment)
     for topic, period in dict.fromkeys((part.topic, part.period) for part in (*left, *late)):

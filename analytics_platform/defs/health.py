@@ -12,7 +12,7 @@ import dagster as dg
 
 from analytics_platform.agenda import SETTLED, due_moment
 from analytics_platform.cadence import last_complete
-from analytics_platform.defs.availability import subject_of
+from analytics_platform.defs.claims import subject_of
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.sight import Desk, rules_of
 from analytics_platform.reports.base import Report

@@ -16,8 +16,7 @@ import dagster as dg
 from analytics_platform import heartbeat, owner
 from analytics_platform.agenda import SETTLED
 from analytics_platform.channels.base import ChannelError, Recipient
-from analytics_platform.defs.availability import subject_of
-from analytics_platform.defs.claims import SUBJECT, now
+from analytics_platform.defs.claims import SUBJECT, now, subject_of
 from analytics_platform.defs.health import PATIENCE, unseen
 from analytics_platform.defs.instances import instance_of
 from analytics_platform.defs.liveness import this_host

@@ -16,7 +16,7 @@ from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.settings import Home, Settings
 from analytics_platform.state.runs import RunLedger, Status
 from analytics_platform_tests import forked
-from analytics_platform_tests.cli import commands
+from analytics_platform_tests.cli import commands, killed
 from analytics_platform_tests.cli.conftest import feed_csv, messages_csv
 from analytics_platform_tests.forked import Parent, Process
 from analytics_platform_tests.telegram_server import TelegramServer, telegram_server
@@ -28,6 +28,16 @@ SETTINGS = {
     "GATE_FEED_ACTIONS": "grace=-1d hours=off volume=0",
     "RETRY_PAUSE_SECONDS": "0",
 }
+REPORT = ("report", "feed", "--date")
+# Delivering takes so little of a run that a kill at random hardly ever meets it: before each thing written down there.
+CALLS = (
+    "analytics_platform.state.runs:RunLedger.delivering",
+    "analytics_platform.state.deliveries:Deliveries.enter",
+    "analytics_platform.state.deliveries:Deliveries.begin",
+    "analytics_platform.channels.folder:FolderSender.send",
+    "analytics_platform.state.deliveries:Deliveries.end",
+    "analytics_platform.state.runs:RunLedger.finish",
+)
 
 
 @pytest.fixture(scope="module")
@@ -132,20 +142,32 @@ def test_killed_at_any_point_it_is_made_after_the_restart(parent: Parent, place:
     call(parent, place, "schedule")
     assert outbox.is_dir()
     whole = _length(lambda: call(parent, place, "report", "feed", "--again"))
-    for _ in range(10):
+    points: list[str | float] = [*CALLS, *(chance.uniform(0.0, 1.0) * whole for _ in range(4))]
+    for point in points:
         ledger(place).reset("feed_daily", yesterday(), datetime.now(UTC))
         subprocess.run(["rm", "-rf", str(outbox)], check=True)
-        with started(parent, place, (commands.VERB, "report", "feed", "--date", str(yesterday()))) as [process]:
-            time.sleep(chance.uniform(0.0, 1.0) * whole)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        said = call(parent, place, "schedule")
+        _kill(parent, place, point)
+        said = f"killed at {point}: {call(parent, place, 'schedule')}"
         entry = ledger(place).entry("feed_daily", yesterday())
         assert entry
         assert entry.status is Status.DELIVERED, said
-        assert sorted(path.suffix for path in outbox.iterdir()) == [".html", ".pdf", ".png", ".txt", ".txt", ".txt"]
+        found = sorted(path.suffix for path in outbox.iterdir())
+        assert found == [".html", ".pdf", ".png", ".txt", ".txt", ".txt"], said
         assert ledger(place).settled_until("feed_daily") == yesterday()
         assert ledger(place).entries(statuses=(Status.RUNNING,)) == []
+
+
+def _kill(parent: Parent, place: Path, point: str | float) -> None:
+    """Whoever makes the report: right before that call, or so many seconds after it was begun."""
+    command = (*REPORT, str(yesterday()))
+    if isinstance(point, str):
+        with started(parent, place, (killed.BEFORE, point, *command)) as [process]:
+            assert process.wait() == -signal.SIGKILL, process.stdout.read()
+        return
+    with started(parent, place, (commands.VERB, *command)) as [process]:
+        time.sleep(point)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 def _length(work: Callable[[], object]) -> float:
