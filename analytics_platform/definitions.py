@@ -19,6 +19,7 @@ from analytics_platform.defs import (
     deliveries,
     events,
     followups,
+    funnels,
     late,
     liveness,
     metrics,
@@ -78,6 +79,7 @@ def build_definitions(
     follow = followups.jobs(known)
     rank = ranking_times.ranking_job()
     visits = visitor_times.visitor_jobs(settings)
+    funnel = funnels.funnel_job()
     return dg.Definitions(
         assets=[
             *events.event_assets(engine),
@@ -88,6 +90,7 @@ def build_definitions(
             *reports.report_assets(known.values(), settings),
             *rankings.ranking_assets(settings, engine),
             *visitors.visitor_assets(engine),
+            *funnels.funnel_assets(engine),
         ],
         asset_checks=[*alerts.alert_checks(desk), *ranking_times.ranking_checks(settings, ticking)],
         jobs=[
@@ -98,10 +101,12 @@ def build_definitions(
             alerts.training_job(),
             rank,
             *visits.values(),
+            funnel,
         ],
         schedules=[
             *schedules.schedules(settings, jobs[schedules.METRICS_JOB]),
             *visitor_times.visitor_schedules(settings, visits[visitor_times.JOB]),
+            *funnels.funnel_schedules(settings, funnel),
         ],
         sensors=[
             availability.availability_sensor(settings, known, ledgers, [*jobs.values(), *follow.values()], ticking),

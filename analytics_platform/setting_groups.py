@@ -1,4 +1,4 @@
-"""Settings of single capabilities: rankings and where they are published, visitor reports and where visits are kept.
+"""Settings of single capabilities: rankings and Redis, visitor reports and DynamoDB, e-mail funnels and Brevo.
 
 Belongs here: fields with their checks, as groups that `settings.Settings` is made of. Does not: reading the environment
 (`settings.py`), anything that acts on a setting.
@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 from analytics_platform import setting_values as values
+from analytics_platform.funnels.plan import FunnelPlan, FunnelType
 from analytics_platform.rankings.plan import Mode, Plan, parse_weights
 
 _DOCUMENTED = Plan()
+_FUNNELS = FunnelPlan()
 
 
 class RankingSettings(BaseSettings):
@@ -155,3 +158,94 @@ class VisitSettings(BaseSettings):
     def visitor_pace(self) -> Mapping[int, int]:
         """Minutes between the runs of a schedule, and how many minutes each looks back."""
         return values.parse_schedules(self.visitor_schedules)
+
+
+class FunnelSettings(BaseSettings):
+    """E-mail funnels: the MODX site that people come from, and the lists in Brevo that they go to."""
+
+    app_dry_run: bool = Field(
+        default=True, description="true: funnels read and report what they would do; false: they do it"
+    )
+    modx_url: SecretStr | None = Field(
+        default=None, description="the site's MySQL or MariaDB: mysql://reader:password@host:3306/database"
+    )
+    modx_prefix: Annotated[str, AfterValidator(values.prefix)] = Field(
+        default="modx_", description="what the names of the certificates' tables begin with"
+    )
+    modx_mapping: Annotated[dict[str, str], NoDecode] = Field(
+        default={}, description="how tables and columns are called there: simpletest_users.Datep=taken_on, ..."
+    )
+    modx_timezone: Annotated[str, AfterValidator(values.zone)] = Field(
+        default="UTC", description="zone of the times in the site's tables"
+    )
+    modx_test_statuses: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="values of a test's Status that count as taken, separated by commas; default: any"
+    )
+    funnel_database_url: SecretStr | None = Field(
+        default=None,
+        description="where funnels keep their own tables: mysql://user:password@host/database; default: with the state",
+    )
+    funnel_every_minutes: Annotated[int, AfterValidator(values.pace)] = Field(
+        default=15, description="pace of the schedule of funnels, which is switched on in the UI"
+    )
+    funnel_window_days: float = Field(
+        default=_FUNNELS.window / timedelta(days=1), gt=0, le=3660, description="tests of so many days are looked at"
+    )
+    funnel_batch: int = Field(
+        default=_FUNNELS.batch, ge=0, description="how many people enter a funnel in one sync, newest first; 0: all"
+    )
+    funnel_attribution_days: float = Field(
+        default=_FUNNELS.attribution / timedelta(days=1),
+        gt=0,
+        le=3660,
+        description="a purchase counts from entry until so many days after it",
+    )
+    brevo_api_key: SecretStr | None = Field(default=None, description="API key of Brevo")
+    brevo_base_url: Annotated[str, AfterValidator(values.endpoint)] = Field(
+        default="https://api.brevo.com/v3", description="address of Brevo's API"
+    )
+    brevo_language_list_id: int = Field(
+        default=0, description="list that people of the language funnel are added to; 0: nobody enters it"
+    )
+    brevo_non_language_list_id: int = Field(
+        default=0, description="list that people of the other funnel are added to; 0: nobody enters it"
+    )
+    brevo_import_from: int = Field(
+        default=500, ge=1, description="more new contacts of a list than so many are handed over as one import"
+    )
+    brevo_timeout_seconds: float = Field(default=10, gt=0, le=300, description="how long to wait for Brevo's answer")
+
+    @field_validator("modx_url", "funnel_database_url", "brevo_api_key", mode="before")
+    @classmethod
+    def _blank_of_funnels(cls, value: object) -> object:
+        return values.blank(value)
+
+    @field_validator("modx_mapping", mode="before")
+    @classmethod
+    def _modx_pairs(cls, value: object) -> object:
+        shape = "ours=theirs pairs, such as simpletest_users=quiz_results,simpletest_users.Datep=taken_on"
+        return values.pairs(value, shape) if isinstance(value, str) else value
+
+    @field_validator("modx_test_statuses", mode="before")
+    @classmethod
+    def _statuses(cls, value: object) -> object:
+        return tuple(c.strip() for c in value.split(",") if c.strip()) if isinstance(value, str) else value
+
+    @property
+    def modx_zone(self) -> ZoneInfo:
+        """The zone of the site's times."""
+        return ZoneInfo(self.modx_timezone)
+
+    @property
+    def funnel_plan(self) -> FunnelPlan:
+        """The rules of both funnels."""
+        return FunnelPlan(
+            lists={
+                FunnelType.LANGUAGE: self.brevo_language_list_id,
+                FunnelType.NON_LANGUAGE: self.brevo_non_language_list_id,
+            },
+            window=timedelta(days=self.funnel_window_days),
+            batch=self.funnel_batch,
+            attribution=timedelta(days=self.funnel_attribution_days),
+            statuses=frozenset(self.modx_test_statuses),
+        )

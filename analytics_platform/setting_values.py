@@ -113,6 +113,13 @@ def wall_clock(moment: time) -> time:
     return moment
 
 
+def prefix(text: str) -> str:
+    """What names of tables begin with."""
+    if not re.fullmatch(r"[A-Za-z0-9_]*", text):
+        raise ValueError("write letters, digits and _ only, such as modx_, or nothing")
+    return text
+
+
 def schedules(text: str) -> str:
     """`EVERY=LAST` pairs of minutes."""
     parse_schedules(text)
@@ -128,13 +135,18 @@ def parse_schedules(text: str) -> dict[int, int]:
         every, _, last = (word.strip() for word in pair.partition("="))
         if not (every.isdecimal() and last.isdecimal() and int(last) >= 1):
             raise ValueError(f"write {shape}")
-        # Other paces have no cron expression that keeps an even distance.
-        if int(every) not in _PACES:
-            raise ValueError(f"every {every} minutes is no pace; there are {', '.join(map(str, _PACES))}")
+        pace(int(every))
         if int(every) in found:
             raise ValueError(f"every {int(every)} minutes is there twice; leave one")
         found[int(every)] = int(last)
     return found
+
+
+def pace(minutes: int) -> int:
+    """Minutes between the runs of a schedule: other paces have no cron expression that keeps an even distance."""
+    if minutes not in _PACES:
+        raise ValueError(f"every {minutes} minutes is no pace; there are {', '.join(map(str, _PACES))}")
+    return minutes
 
 
 def size(text: str) -> str:

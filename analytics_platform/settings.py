@@ -19,7 +19,7 @@ from analytics_platform import setting_values as values
 from analytics_platform.alerts.watch import Watch, parse_rule, parse_rules
 from analytics_platform.availability import Policy, parse_policy
 from analytics_platform.metrics.dimensions import Labels
-from analytics_platform.setting_groups import RankingSettings, VisitSettings
+from analytics_platform.setting_groups import FunnelSettings, RankingSettings, VisitSettings
 
 HOME_VARIABLE = "ANALYTICS_PLATFORM_HOME"
 DEFAULT_HOME = ".analytics_platform"
@@ -98,7 +98,7 @@ _PAIRS = {
 _Words = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(RankingSettings, VisitSettings):
+class Settings(RankingSettings, VisitSettings, FunnelSettings):
     """All settings. Secrets are `SecretStr`: they never show in a repr, a log or an error."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)

@@ -7,9 +7,11 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from analytics_platform.settings import HOME_VARIABLE, Settings
-from analytics_platform_tests import clickhouse_service
+from analytics_platform_tests import clickhouse_service, mysql_service
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,6 +19,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
     # Looked for every 700 new objects, cycles cost an eighth of the CPU of all tests; so rarely, they cost 150 MB.
     gc.set_threshold(50_000, 20, 20)
+    _read_dagsters_migrations_once()
+
+
+def _read_dagsters_migrations_once() -> None:
+    """Each new instance would read forty files up to four times, to learn the name of the last one."""
+    known: dict[str, ScriptDirectory] = {}
+    read = ScriptDirectory.from_config
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location") or ""
+        if not place.startswith("dagster:"):
+            return read(config)
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    ScriptDirectory.from_config = staticmethod(from_config)  # type: ignore[method-assign]  # for all who ask
 
 
 def pytest_collection_finish() -> None:
@@ -49,3 +68,10 @@ def clickhouse(clickhouse_process: clickhouse_service.ClickHouse) -> clickhouse_
     """The worker's ClickHouse: up, its log empty, nothing to go wrong. Ask it for an `empty_database`."""
     clickhouse_process.renew()
     return clickhouse_process
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[mysql_service.MariaDB]:
+    """One MariaDB for all tests of a worker. Ask it for an `empty_database`, by a name that no other file uses."""
+    with mysql_service.mariadb() as server:
+        yield server

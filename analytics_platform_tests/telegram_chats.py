@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from aiogram.types import ChatFullInfo, ChatMemberAdministrator, Update, User
+from analytics_platform_tests.bot_api import ChatFullInfo, ChatMemberAdministrator, Update, User
 
 BOT = User(id=1234567890, is_bot=True, first_name="Stand-in", username="stand_in_bot")
 

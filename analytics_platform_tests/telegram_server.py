@@ -21,11 +21,9 @@ from threading import Event, Lock, Thread
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-import aiogram.methods
-from aiogram.types import Message as Sent
-from aiogram.types import User
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from analytics_platform_tests import bot_api
 from analytics_platform_tests.telegram_chats import BOT, chat, full_chat, membership, message
 from analytics_platform_tests.telegram_faults import RefusalError, refusal
 from analytics_platform_tests.telegram_kept import Chats, Kept
@@ -40,7 +38,6 @@ FaultKind = Literal[
     "accepted_bad_gateway", "stall", "drop",
 ]  # fmt: skip
 _AFTER_ACCEPTING = ("accepted_bad_gateway", "stall", "drop")
-_METHODS = {m.__api_method__: m for m in vars(aiogram.methods).values() if getattr(m, "__api_method__", None)}
 # Lists and objects, which come as JSON in a field.
 _NESTED = ("media", "reply_markup", "link_preview_options", "reply_parameters", "allowed_updates")
 
@@ -136,7 +133,7 @@ class TelegramServer:
             fault = self._fault(method, address, fields)
             if fault and fault.kind not in _AFTER_ACCEPTING:
                 raise refusal(fault.kind, fault.value)
-            if method not in _METHODS:
+            if method not in bot_api.METHODS:
                 raise RefusalError(404, "Not Found: method not found")
             result = self._accept(method, address, fields, files)
         if fault and fault.kind == "accepted_bad_gateway":
@@ -156,7 +153,7 @@ class TelegramServer:
 
     def _accept(self, method: str, address: str, fields: dict[str, Any], files: dict[str, tuple[str, bytes]]) -> Any:
         fields = {name: json.loads(value) if name in _NESTED else value for name, value in fields.items()}
-        model = _METHODS[method]
+        model = bot_api.ready(bot_api.METHODS[method])
         named = {name: f"file:{file[0]}" for name, file in files.items() if name in model.model_fields}
         try:
             model.model_validate({**fields, **named})
@@ -280,10 +277,10 @@ def _sent(accepted: Accepted, number: int, *, edited: bool = False) -> dict[str,
         else:
             told["document"] = {**one, "file_name": media.filename}
         told |= {"caption": media.caption} if media.caption else {}
-    return _dump(Sent.model_validate(told))
+    return _dump(bot_api.Message.model_validate(told))
 
 
-def _dump(model: Sent | User) -> dict[str, Any]:
+def _dump(model: BaseModel) -> dict[str, Any]:
     return dict(json.loads(model.model_dump_json(exclude_none=True, by_alias=True, exclude_unset=True)))
 
 

@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 from analytics_platform.cli.main import app
 from analytics_platform.settings import HOME_VARIABLE, Settings
+from analytics_platform_tests.brevo_server import brevo_server
 from analytics_platform_tests.clickhouse_service import ClickHouse
 from analytics_platform_tests.mail_server import mail_server
+from analytics_platform_tests.mysql_service import MariaDB
 from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,7 @@ EXAMPLE_DAY = date(2026, 11, 20)
 NOT_STARTED = ("serve",)
 WITH_STAND_INS = ("telegram.md", "delivery.md")
 ON_CLICKHOUSE = ("clickhouse.md",)
+WITH_A_SITE = ("funnels.md",)
 
 FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
 1,10,view,{day} 10:00:00,1,25,Russia,Moscow,iOS,ads,0
@@ -51,8 +54,9 @@ VISITS = """{{"id": "1", "name": "site", "properties": {{"p": {{"domain": "examp
 
 def commands(page: Path) -> Iterator[str]:
     """The `$ analytics-platform` lines of the page's blocks, without what their output is piped through."""
-    for block in re.findall(r"```(?:console)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-        for line in block.splitlines():
+    # Whole blocks of every kind: the end of one must not pass for the beginning of another.
+    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+        for line in block.splitlines() if kind in ("", "console") else ():
             if line.startswith("$ analytics-platform"):
                 yield (
                     line.removeprefix("$ analytics-platform ")
@@ -120,6 +124,25 @@ def telegram(monkeypatch: pytest.MonkeyPatch) -> Iterator[TelegramServer]:
         yield bot
 
 
+@pytest.fixture
+def site(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database of a site, and Brevo, of the page on funnels, from where it switches them on."""
+    with brevo_server() as brevo:
+        language, other = brevo.lists
+        settings = {
+            "MODX_URL": mariadb.empty_database("docs"),
+            "BREVO_BASE_URL": brevo.url,
+            "BREVO_API_KEY": brevo.api_key.get_secret_value(),
+            "BREVO_LANGUAGE_LIST_ID": str(language),
+            "BREVO_NON_LANGUAGE_LIST_ID": str(other),
+            "BREVO_IMPORT_FROM": "1",  # one by one, hundreds take a minute
+            "APP_DRY_RUN": "false",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=lambda p: p.name)
 def test_every_command_of_the_page_runs(
@@ -133,6 +156,8 @@ def test_every_command_of_the_page_runs(
     if page.name in ON_CLICKHOUSE:
         monkeypatch.setenv("EVENTS_DATABASE", other_programs(request.getfixturevalue("clickhouse"), yesterday))
         monkeypatch.setenv("WAREHOUSE_URL", request.getfixturevalue("clickhouse").empty_database("docs"))
+    if page.name in WITH_A_SITE:
+        request.getfixturevalue("site")
     if page.name in WITH_STAND_INS:
         bot: TelegramServer = request.getfixturevalue("telegram")
     if page.name == "delivery.md":

@@ -15,6 +15,7 @@ from analytics_platform.cli import (
     demo,
     doctor,
     events,
+    funnel,
     ledger,
     rankings,
     reports,
@@ -46,6 +47,7 @@ app.command("slices")(slices.slices)
 app.command("audience")(audience.audience)
 app.command("rankings")(rankings.rankings)
 app.command("visitors")(visitors.visitors)
+app.add_typer(funnel.app, name="funnel")
 app.add_typer(reports.app, name="report")
 app.add_typer(ledger.app, name="reports")
 app.add_typer(subscribers.app, name="subscribers")
@@ -61,6 +63,8 @@ def run() -> None:
     """Entry point of the console script. Known failures are one sentence; an unknown one keeps its traceback."""
     from analytics_platform.artifacts import ArtifactError
     from analytics_platform.channels.base import ChannelError
+    from analytics_platform.contacts.base import ContactsError
+    from analytics_platform.sources.modx_client import SiteError
     from analytics_platform.sources.problems import EventFileError
     from analytics_platform.state.database import StateError
     from analytics_platform.state.runs import ClaimError
@@ -69,7 +73,7 @@ def run() -> None:
     from analytics_platform.warehouses.base import WarehouseError
 
     broken = (ArtifactError, ChannelError, EventFileError, PageError, StateError, StoreError, WarehouseError)
-    known = (JobError, SettingsError, ClaimError, *broken)
+    known = (JobError, SettingsError, ClaimError, ContactsError, SiteError, *broken)
     try:
         app()
     except known as error:

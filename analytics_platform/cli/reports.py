@@ -277,10 +277,10 @@ def _prepare(context: Context, report: Report[Any], period: Period) -> "Sequence
     from analytics_platform.metrics.facts import event_totals
 
     warehouse = context.warehouse()
-    sight = HomeSight(ledgers_of(context.home, context.settings).runs, warehouse, context.settings, now())
+    sight = HomeSight(ledgers_of(context.home, context.settings), warehouse, context.settings, now())
     totals = [warehouse.rows(event_totals(day, context.settings.zone))[0] for day in period.days]
     wanted = {"feed_actions": "feed_actions", "message_actions": "messages_sent"}
-    if not any(row[wanted[source]] for row in totals for source in report.sources):
+    if report.sources and not any(row[wanted[source]] for row in totals for source in report.sources):
         kinds = " or ".join("feed" if source == "feed_actions" else "message" for source in report.sources)
         options = " ".join("--feed FILE" if s == "feed_actions" else "--messages FILE" for s in report.sources)
         raise JobError(f"{period} has no {kinds} events: load them first, analytics-platform load {options}")

@@ -70,8 +70,8 @@ def _decisions(context: Context, moment: datetime | None) -> "list[Decision]":
     from analytics_platform.defs.sight import HomeSight, rules_of
 
     moment = moment or now()
-    runs = ledgers_of(context.home, context.settings).runs
-    sight = HomeSight(runs, context.warehouse(), context.settings, moment)
+    ledgers = ledgers_of(context.home, context.settings)
+    sight = HomeSight(ledgers, context.warehouse(), context.settings, moment)
     rules = rules_of(context.settings)
     return [decide(all_reports()[name], sight, rules, moment) for name in context.settings.reports]
 

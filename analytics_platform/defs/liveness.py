@@ -37,6 +37,19 @@ class Alive:
     owner: Owner
 
 
+@contextmanager
+def alive(home: Home, name: str) -> Iterator[Owner]:
+    """This process as an owner of that name: while it lives, its lock file proves it."""
+    folder = home.dagster / "running"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.lock"
+    with FileLock(path):
+        try:
+            yield Owner(name, this_host(), os.getpid(), str(path))
+        finally:
+            path.unlink(missing_ok=True)
+
+
 def alive_resource(home: Home) -> dg.ResourceDefinition:
     """Held by a run from before its first step to its end, in whatever process it runs."""
 
@@ -45,14 +58,8 @@ def alive_resource(home: Home) -> dg.ResourceDefinition:
         if context.run is None:  # outside a run there is nothing to hold
             yield Alive(Owner("none", this_host(), os.getpid(), ""))
             return
-        folder = home.dagster / "running"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{context.run.run_id}.lock"
-        with FileLock(path):
-            try:
-                yield Alive(Owner(context.run.run_id, this_host(), os.getpid(), str(path)))
-            finally:
-                path.unlink(missing_ok=True)
+        with alive(home, context.run.run_id) as owner:
+            yield Alive(owner)
 
     return dg.ResourceDefinition(hold, description="proves that the process of a run is alive")
 

@@ -111,6 +111,7 @@ def _assets(report: Report[Any], partitions: dg.PartitionsDefinition[str]) -> li
         start_offset=-lookback_periods(report), allow_nonexistent_upstream_partitions=True
     )
     frames = [dg.AssetDep(TABLES[name].key, partition_mapping=window) for name in report.tables]
+    frames += [dg.AssetDep(dg.AssetKey(sync.split("/"))) for sync in report.syncs]
     drawn = [_chart(report, partitions, frames)] if has_charts(report) else []
     return [*drawn, _messages(report, partitions, frames), _receipt(report, partitions)]
 

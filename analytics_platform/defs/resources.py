@@ -19,10 +19,12 @@ from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.detector_models import DetectorModels
 from analytics_platform.state.feedback import Feedback
+from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.incidents import Incidents
 from analytics_platform.state.mutes import Mutes
 from analytics_platform.state.problems import Problems
 from analytics_platform.state.runs import RunLedger
+from analytics_platform.state.schema import FUNNELS
 from analytics_platform.state.slots import Slots
 from analytics_platform.state.subscribers import Subscribers
 from analytics_platform.warehouses.address import ClickHouseAddress, DuckDBAddress, parse
@@ -33,10 +35,11 @@ from analytics_platform.warehouses.base import Warehouse
 class Ledgers:
     """The small transactional state: which reports ran, what was sent to whom, what is wrong now.
 
-    Opens its database on first use.
+    Opens its databases on first use: funnels may keep their tables in another.
     """
 
     open: Callable[[], Database] = field(repr=False)
+    open_funnels: Callable[[], Database] = field(repr=False)
 
     @cached_property
     def runs(self) -> RunLedger:
@@ -89,6 +92,11 @@ class Ledgers:
         return DetectorModels(self._database)
 
     @cached_property
+    def funnels(self) -> FunnelLedger:
+        """Who is in which e-mail funnel."""
+        return FunnelLedger(self.open_funnels())
+
+    @cached_property
     def _database(self) -> Database:
         return self.open()
 
@@ -97,7 +105,11 @@ def ledgers_of(home: Home, settings: Settings) -> Ledgers:
     """The ledgers in STATE_URL, else in the home's SQLite file."""
     # Not yet: SQLAlchemy costs 0.2 s to import, and loading the definitions needs no database.
     chosen = settings.state_url
-    return Ledgers(lambda: Database(chosen.get_secret_value() if chosen else sqlite_url(home.state)))
+    of_funnels = settings.funnel_database_url or chosen
+    return Ledgers(
+        lambda: Database(chosen.get_secret_value() if chosen else sqlite_url(home.state)),
+        lambda: Database(of_funnels.get_secret_value() if of_funnels else sqlite_url(home.state), FUNNELS),
+    )
 
 
 if TYPE_CHECKING:

@@ -38,6 +38,11 @@ _KEYS = {
     "uuid": "of visitor and window: the same at every run",
     "n_interactions": "events in the window",
     "timestamp": "when the report was made (UTC)",
+    "entry_id": "who entered; the address stays in the funnels' own tables",
+    "funnel_type": "language or non_language",
+    "entered_at": "moment of entry (UTC)",
+    "seconds_to_purchase": "from the entry; empty without a purchase that counts",
+    "already_customer": "had bought before the entry, so was not written to",
     "attributes_time": "time (UTC) of the user's own last event of the day; none for users who only received",
 }
 

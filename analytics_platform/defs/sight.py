@@ -3,20 +3,20 @@
 Belongs here: answering the agenda's questions, each once per look. Does not: deciding (`agenda.py`), acting.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from analytics_platform import availability
 from analytics_platform.agenda import Rules
-from analytics_platform.availability import Answer, HourlyCounts
+from analytics_platform.availability import Answer, HourlyCounts, Policy
 from analytics_platform.cadence import Period
 from analytics_platform.defs.metrics import TABLES
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.metrics.tables import ResultTable
-from analytics_platform.metrics.windows import days
+from analytics_platform.metrics.windows import day_start, days
 from analytics_platform.reports.base import Report
 from analytics_platform.settings import Settings
 from analytics_platform.state.runs import Entry, RunLedger, Status
@@ -26,6 +26,12 @@ from analytics_platform.warehouses.base import Warehouse
 _ASKED_AGAIN = timedelta(minutes=5)
 # How long counts of past days are taken as they were: events of theirs may be loaded again.
 _KEPT = timedelta(hours=1)
+# Until when what is brought from elsewhere is complete, by asset (`Report.syncs`).
+_UP_TO_DATE: Mapping[str, Callable[[Ledgers], datetime | None]] = {
+    "funnels/conversions": lambda ledgers: (
+        ledgers.funnels.standing().published_until if ledgers.funnels.exists() else None
+    ),
+}
 
 
 @dataclass
@@ -90,14 +96,14 @@ class Desk:
 
     def sight(self, now: datetime, memory: Memory | None = None) -> "HomeSight":
         """A look at that moment."""
-        return HomeSight(self.ledgers.runs, self.warehouse, self.settings, now, memory or Memory())
+        return HomeSight(self.ledgers, self.warehouse, self.settings, now, memory or Memory())
 
 
 @dataclass
 class HomeSight:
     """One look at a moment. Implements `agenda.Sight`."""
 
-    runs: RunLedger
+    ledgers: Ledgers
     warehouse: Warehouse
     settings: Settings
     now: datetime  # aware
@@ -105,6 +111,11 @@ class HomeSight:
     _answers: dict[tuple[str, Period], tuple[str, ...]] = field(default_factory=dict)
     _days: dict[tuple[str, date, date], set[date]] = field(default_factory=dict)
     _span: tuple[date, date] | None = None
+
+    @property
+    def runs(self) -> RunLedger:
+        """Which reports ran."""
+        return self.ledgers.runs
 
     @cached_property
     def _standing(self) -> tuple[Mapping[str, date], Mapping[tuple[str, date], Entry]]:
@@ -132,11 +143,13 @@ class HomeSight:
         found = {source: self._source(source, period) for source in report.sources}
         # A source that never had an event is one that this product does not have, as long as another one has.
         used = {s: lines for s, lines in found.items() if lines != (f"{s}: no events",)} or found
-        return Answer(tuple(line for lines in used.values() for line in lines))
+        behind = tuple(line for sync in report.syncs if (line := self._behind(sync, period)))
+        return Answer((*(line for lines in used.values() for line in lines), *behind))
 
     def max_wait(self, report: Report[Any]) -> timedelta:
         """See `agenda.Sight`: the longest of its sources."""
-        return max((self.settings.gates[source].max_wait for source in report.sources), default=timedelta())
+        waits = [self.settings.gates[source].max_wait for source in report.sources]
+        return max([*waits, *(Policy().max_wait for _ in report.syncs)], default=timedelta())
 
     def outdated(self, report: Report[Any], period: Period) -> Sequence[date]:
         """See `agenda.Sight`."""
@@ -160,6 +173,18 @@ class HomeSight:
             found = set(self.warehouse.current_days(TABLES[name].table, *asked)) if asked[0] <= asked[1] else set()
             self._days[name, *asked] = found
         return found
+
+    def _behind(self, sync: str, period: Period) -> str:
+        """What is missing of a table that is brought up to date from elsewhere: nothing once the period is in it."""
+        zone = self.settings.zone
+        end = day_start(period.last + timedelta(days=1), zone).replace(tzinfo=UTC)
+        until = _UP_TO_DATE[sync](self.ledgers)
+        if until is None:
+            return f"{sync}: was never brought up to date"
+        if until < end:
+            said = (f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in (until, end))
+            return f"{sync}: up to date until {next(said)}, the period ends at {next(said)}"
+        return ""
 
     def _source(self, source: str, period: Period) -> tuple[str, ...]:
         found = self._answers.get((source, period))

@@ -21,7 +21,7 @@ _COMES_FROM: Mapping[str, tuple[str, ...]] = {
 }
 
 # As of a moment of the day, or of a window: what they said then stays true of it, and events of the day go on coming.
-_SNAPSHOTS = ("rankings_popular", "rankings_trending", "visitor_reports", "event_reports")
+_SNAPSHOTS = ("rankings_popular", "rankings_trending", "visitor_reports", "event_reports", "funnel_conversions")
 _METRIC_EVENTS = tuple(table.name for table in METRIC_TABLES)
 
 # How many days before its own a table's events reach back to: facts/user_day looks for attributes there.

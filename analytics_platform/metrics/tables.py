@@ -242,9 +242,32 @@ EVENT_REPORTS = ResultTable(
     ),
 )
 
+# One row per entry into an e-mail funnel; `event_date`: the local day of `entered_at` (UTC). `seconds_to_purchase`:
+# from the entry, NULL without a purchase that counts; `already_customer`: had bought before, so never was to be won.
+# No address: who it is stays in the funnels' own tables.
+FUNNEL_CONVERSIONS = ResultTable(
+    "funnel_conversions",
+    (
+        ("event_date", Type.DATE),
+        ("entry_id", Type.TOTAL),
+        ("funnel_type", Type.TEXT),
+        ("test_id", Type.BASE),
+        ("entered_at", Type.TIME),
+        ("seconds_to_purchase", Type.BASE),
+        ("already_customer", Type.FLAG),
+    ),
+)
+
 # Of the catalogue as it is delivered.
 METRIC_RESULTS = (user_day_table(), daily_slices_table(), FEED_DAILY, POST_DAY, FIRST_SEEN, APP_DAILY, SERIES)
-STANDARD_TABLES = (*METRIC_RESULTS, RANKINGS_POPULAR, RANKINGS_TRENDING, VISITOR_REPORTS, EVENT_REPORTS)
+STANDARD_TABLES = (
+    *METRIC_RESULTS,
+    RANKINGS_POPULAR,
+    RANKINGS_TRENDING,
+    VISITOR_REPORTS,
+    EVENT_REPORTS,
+    FUNNEL_CONVERSIONS,
+)
 
 
 def result_schema(table: ResultTable) -> "pa.Schema":

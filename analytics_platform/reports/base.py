@@ -59,7 +59,8 @@ class Report(ABC, Generic[FrameT]):
 
     `name` is the identifier in ledger, asset keys and files; `verb` what the command line calls it. `sources` are the
     event tables whose data must be complete; `tables` the result tables it reads, `lookback_days` how many days before
-    its period it also reads (`whole_history`: all of them, since START_DATE).
+    its period it also reads (`whole_history`: all of them, since START_DATE). `syncs` are the asset keys outside the
+    warehouse's days that must have been brought up to date after the period's end.
     """
 
     name: ClassVar[str]
@@ -69,6 +70,7 @@ class Report(ABC, Generic[FrameT]):
     cadence: ClassVar[Cadence]
     sources: ClassVar[tuple[str, ...]]
     tables: ClassVar[tuple[str, ...]]
+    syncs: ClassVar[tuple[str, ...]] = ()
     lookback_days: ClassVar[int] = 0
     whole_history: ClassVar[bool] = False
 

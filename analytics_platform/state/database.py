@@ -1,22 +1,24 @@
 """The database itself: one URL, connections that wait for their turn, the schema brought up to date.
 
-Belongs here: what differs between SQLite and PostgreSQL. Does not: what is stored (`models.py` and the modules that use
-it).
+Belongs here: what differs between the kinds of database. Does not: what is stored (`models.py`, `funnel_models.py` and
+the modules that use them), which schemas there are and their steps (`schema.py`), what only MySQL needs (`mysql.py`).
 
 SQLite: a connection is opened for each transaction (0.1 ms), so none is ever shared with a forked process; the file is
 in WAL mode, so readers never wait; a writer takes the lock before it reads (BEGIN IMMEDIATE), so two of them queue
-instead of failing half-way. WAL needs a local disk. PostgreSQL: a small pool, forgotten by a forked child.
+instead of failing half-way. WAL needs a local disk. PostgreSQL and MySQL: a small pool, forgotten by a forked child.
 """
 
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
+
+from analytics_platform.state.schema import STATE, Schema
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Table
@@ -24,11 +26,10 @@ if TYPE_CHECKING:
 # A transaction here lasts milliseconds; sixteen writers at once wait for less than a second.
 _WAIT_SECONDS = 30
 _MIGRATION_SECONDS = 300
-_MIGRATIONS = Path(__file__).parent / "migrations"
 # Any number, the same for every version of this package: "analytic" in ASCII.
 _ADVISORY_LOCK = 0x616E616C79746963
-# Alembic keeps the migration in progress in a global of its own.
-_ONE_MIGRATION = threading.Lock()
+# The other names that addresses have for a kind.
+_ALIASES = {"postgres": "postgresql", "mariadb": "mysql"}
 
 
 class StateError(Exception):
@@ -45,29 +46,36 @@ def sqlite_url(path: Path) -> "URL":
 class Database:
     """One database of state. Threads may share it; nothing is opened before it is first used.
 
-    `url`: `sqlite:///path` or `postgresql://user:password@host/name`. Raises StateError for any other.
+    `url`: `sqlite:///path`, `postgresql://user:password@host/name` or, for a schema that allows it,
+    `mysql://user:password@host/name` (MySQL 8, MariaDB 10.6 or newer). Raises StateError for any other. `schema`: the
+    tables that are meant; two schemas may share a database, each by a Database of its own.
     """
 
-    def __init__(self, url: "str | URL") -> None:
+    def __init__(self, url: "str | URL", schema: Schema = STATE) -> None:
         from sqlalchemy import make_url
         from sqlalchemy.exc import ArgumentError
 
+        self._schema = schema
+        what = schema.what
         try:
             self._url = make_url(url)
         except (ArgumentError, ValueError):
             raise StateError(
-                "the address of the state's database cannot be read; "
+                f"the address of {what}'s database cannot be read; "
                 "write one such as sqlite:////var/lib/state.db or postgresql://user:password@host/name"
             ) from None
         named = self._url.get_backend_name()
-        self._kind = "postgresql" if named == "postgres" else named
-        if self._kind not in ("sqlite", "postgresql"):
-            raise StateError(f"the state can be kept in sqlite or postgresql, not in {self._kind}")
+        self._kind = _ALIASES.get(named, named)
+        if self._kind not in schema.kinds:
+            kinds = f"{', '.join(schema.kinds[:-1])} or {schema.kinds[-1]}"
+            raise StateError(f"{what} can be kept in {kinds}, not in {self._kind}")
         if self._kind == "sqlite" and self._url.database in (None, "", ":memory:"):
-            raise StateError("the state needs a file; write a path after sqlite:///")
-        if self._kind == "postgresql" and "@" in f"{self._url.host}{self._url.database}":
+            raise StateError(f"{what} needs a file; write a path after sqlite:///")
+        if self._kind != "sqlite" and "@" in f"{self._url.host}{self._url.database}":
             # Read as it stands, a part of the password would pass for the host and be shown.
-            raise StateError("the password of the state's database has signs such as @ or /; write them as %40, %2F")
+            raise StateError(f"the password of {what}'s database has signs such as @ or /; write them as %40, %2F")
+        if self._kind == "mysql" and not self._url.database:
+            raise StateError(f"{what} needs the name of a database; write it after the host, mysql://user@host/name")
         self._ready = False
         self._turns: AbstractContextManager[Any] = threading.Lock() if self._kind == "sqlite" else nullcontext()
 
@@ -94,14 +102,34 @@ class Database:
                 if not self._is_current():
                     self._upgrade()
         except OSError as error:
-            raise StateError(f"the state cannot be kept in {self.place}: {error.strerror or error}") from None
+            raise StateError(f"{self._schema.what} cannot be kept in {self.place}: {error.strerror or error}") from None
         self._ready = True
+
+    def exists(self) -> bool:
+        """Whether the tables are there, as this version knows them. Changes nothing, and creates no file.
+
+        Raises StateError for tables of another version, which could not be read as they are, or of another program.
+        """
+        if self._ready:
+            return True
+        if self._kind == "sqlite" and not self._path.exists():  # connecting would create it
+            return False
+        with self._said(), self._engine.connect() as con:
+            stored = self._schema.revision(con)
+            self._check(con, stored)
+        if stored not in (None, self._schema.newest):
+            raise StateError(
+                f"{self._schema.what} in {self.place} was written by an older version of analytics_platform "
+                f"(schema {stored}, this version has {self._schema.newest}); whatever writes to it next updates it"
+            )
+        self._ready = stored is not None
+        return self._ready
 
     @contextmanager
     def read(self) -> "Iterator[Connection]":
         """A transaction that only reads and never waits for writers: on SQLite of one moment of the whole database.
 
-        On PostgreSQL each statement is of a moment of its own.
+        On a server each statement is of a moment of its own.
         """
         self.prepare()
         with self._said(), self._engine.connect() as con:
@@ -111,7 +139,7 @@ class Database:
     def write(self) -> "Iterator[Connection]":
         """A transaction that writes: committed at the end, undone by any exception.
 
-        On SQLite it is the only one while it lasts; on PostgreSQL rows are locked as they are read `with_for_update`.
+        On SQLite it is the only one while it lasts; on a server rows are locked as they are read `with_for_update`.
         """
         self.prepare()
         # SQLite's own queue is a guess: whoever finds it locked looks again after up to 100 ms.
@@ -146,7 +174,12 @@ class Database:
 
     @cached_property
     def _engine(self) -> "Engine":
-        return self._sqlite() if self._kind == "sqlite" else self._postgresql()
+        if self._kind == "sqlite":
+            return self._sqlite()
+        engine = self._mysql() if self._kind == "mysql" else self._postgresql()
+        os.register_at_fork(after_in_child=partial(_forget, weakref.ref(engine)))
+        weakref.finalize(self, engine.dispose)
+        return engine
 
     @cached_property
     def _writer(self) -> "Engine":
@@ -196,9 +229,12 @@ class Database:
             connection.execute("SET idle_in_transaction_session_timeout = '300s'")
             connection.commit()
 
-        os.register_at_fork(after_in_child=partial(_forget, weakref.ref(engine)))
-        weakref.finalize(self, engine.dispose)
         return engine
+
+    def _mysql(self) -> "Engine":
+        from analytics_platform.state import mysql
+
+        return mysql.engine(self._url, wait_seconds=_WAIT_SECONDS, migration_seconds=_MIGRATION_SECONDS)
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -212,9 +248,13 @@ class Database:
             said = " ".join(str(cause).split())
             for secret in self._secrets():
                 said = said.replace(secret, "<password>")
+            if self._schema.personal:
+                from analytics_platform.funnels.person import masked
+
+                said = masked(said)
             if said == "database is locked":
                 said = f"another process kept it locked for {_WAIT_SECONDS} s"
-            raise StateError(f"the state in {self.place} cannot be used: {said}") from None
+            raise StateError(f"{self._schema.what} in {self.place} cannot be used: {said}") from None
 
     def _secrets(self) -> list[str]:
         query: Mapping[str, object] = self._url.query
@@ -229,22 +269,33 @@ class Database:
         if self._kind == "sqlite" and not self._path.exists():  # connecting would create it
             return False
         with self._engine.connect() as con:
-            return _revision(con) == _revisions()[-1]
+            return self._schema.revision(con) == self._schema.newest
 
     def _upgrade(self) -> None:
         with self._alone() as con:
-            known, stored = _revisions(), _revision(con)
-            if stored is not None and stored not in known:
-                raise StateError(
-                    f"the state in {self.place} was written by a newer version of analytics_platform "
-                    f"(schema {stored}, this version knows up to {known[-1]}); update the package"
-                )
-            if stored != known[-1]:
-                _migrate(con)
+            stored = self._schema.revision(con)
+            self._check(con, stored)
+            if stored != self._schema.newest:
+                self._schema.migrate(con)
+
+    def _check(self, con: "Connection", stored: str | None) -> None:
+        if foreign := self._schema.foreign(con):
+            raise StateError(
+                f"{self._schema.what} cannot be kept in {self.place}: its {', '.join(foreign)} is another program's; "
+                "rename that, or name another database"
+            )
+        known = self._schema.revisions()
+        if stored is not None and stored not in known:
+            raise StateError(
+                f"{self._schema.what} in {self.place} was written by a newer version of analytics_platform "
+                f"(schema {stored}, this version knows up to {known[-1]}); update the package"
+            )
 
     def _alone(self) -> "AbstractContextManager[Connection]":
         """A transaction during which no other process migrates this database."""
-        return self._alone_in_file() if self._kind == "sqlite" else self._alone_on_server()
+        if self._kind == "sqlite":
+            return self._alone_in_file()
+        return self._alone_on_mysql() if self._kind == "mysql" else self._alone_on_postgresql()
 
     @contextmanager
     def _alone_in_file(self) -> "Iterator[Connection]":
@@ -271,7 +322,7 @@ class Database:
             alone.release()
 
     @contextmanager
-    def _alone_on_server(self) -> "Iterator[Connection]":
+    def _alone_on_postgresql(self) -> "Iterator[Connection]":
         from sqlalchemy import text
 
         with self._engine.begin() as con:
@@ -279,45 +330,42 @@ class Database:
             con.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             yield con
 
+    @contextmanager
+    def _alone_on_mysql(self) -> "Iterator[Connection]":
+        from analytics_platform.state import mysql
+
+        with mysql.alone(self._engine, _MIGRATION_SECONDS) as con:
+            if con is None:
+                raise StateError(
+                    f"another process was changing the schema of {self.place} for {_MIGRATION_SECONDS} s; try again"
+                )
+            yield con
+
 
 def add_if_absent(con: "Connection", table: "Table", values: Mapping[str, object]) -> bool:
     """Insert the row unless its key is there; whether it was inserted. Waits for another's uncommitted insert."""
-    from sqlalchemy.dialects import postgresql, sqlite
+    return add_absent(con, table, [values]) == 1
 
-    insert = postgresql.insert(table) if con.dialect.name == "postgresql" else sqlite.insert(table)
+
+def add_absent(con: "Connection", table: "Table", rows: "Sequence[Mapping[str, object]]") -> int:
+    """Insert the rows whose keys are not there; how many were inserted. All have the same columns."""
+    from sqlalchemy import Insert
+    from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+    statement: Insert
+    if con.dialect.name == "mysql":
+        # Not INSERT IGNORE: that also swallows values that do not fit and references that lead nowhere.
+        key = next(iter(table.primary_key.columns))
+        statement = mysql.insert(table).on_duplicate_key_update({key.name: key})
+    else:
+        insert = postgresql.insert if con.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table).on_conflict_do_nothing()
     # Without the option, the number of inserted rows is not kept for PostgreSQL and reads -1.
-    done = con.execute(insert.values(**values).on_conflict_do_nothing(), execution_options={"preserve_rowcount": True})
-    return done.rowcount == 1
+    done = con.execute(statement, [dict(row) for row in rows], execution_options={"preserve_rowcount": True})
+    return done.rowcount
 
 
 def _forget(engine: "weakref.ref[Engine]") -> None:
     # The child has the parent's sockets; without closing them, it starts with a pool of its own.
     if (found := engine()) is not None:
         found.dispose(close=False)
-
-
-def _revisions() -> list[str]:
-    """Every schema this version knows, oldest first: the numbers that the migrations' files begin with."""
-    return sorted(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
-
-
-def _revision(con: "Connection") -> str | None:
-    """The schema that the database has; None for an empty one."""
-    from sqlalchemy import inspect, select
-
-    from analytics_platform.state.models import REVISION
-
-    if not inspect(con).has_table(REVISION.name):
-        return None
-    return con.execute(select(REVISION.c.version_num)).scalar()
-
-
-def _migrate(con: "Connection") -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = con
-    with _ONE_MIGRATION:
-        command.upgrade(config, "head")

@@ -40,6 +40,7 @@ from analytics_platform.visitors.reporting import event_query, stored_query, vis
 from analytics_platform.visitors.window import VisitWindow, between
 from analytics_platform.warehouses.copying import event_fingerprint, result_fingerprint
 from analytics_platform_tests.metrics.product import Events, dates, feed, message, simulated
+from analytics_platform_tests.queries import cases_funnels
 from analytics_platform_tests.queries.duck import DuckDB
 from analytics_platform_tests.rankings import crooked
 from analytics_platform_tests.visitors import sample as visits
@@ -77,7 +78,7 @@ APP = (POST_DAY, FIRST_SEEN, APP_DAILY)
 WIDE = (user_day_table(MORE_METRICS, MORE_DIMENSIONS), daily_slices_table(MORE_METRICS))
 RANKED = (RANKINGS_POPULAR, RANKINGS_TRENDING)
 REPORTS = (VISITOR_REPORTS, EVENT_REPORTS)  # of the windows in _VISITS, in another year
-BY_DAY = (*WIDE, FEED_DAILY, *APP, SERIES, *RANKED)
+BY_DAY = (*WIDE, FEED_DAILY, *APP, SERIES, *RANKED, cases_funnels.TABLE)
 TABLES = (*BY_DAY, *REPORTS)
 
 Questions = Callable[[], list[Query]]
@@ -282,6 +283,7 @@ CASES: Mapping[str, Questions] = {
     ],
     "fingerprint": _fingerprint,
     "first_seen": _first_seen,
+    "funnel_conversions": lambda: cases_funnels.questions(_spans()),
     "post_day": lambda: [app_queries.post_day(day, ZONE, m) for day in (*DAYS, EMPTY) for m in (METRICS, MORE_METRICS)],
     "hourly_counts": _hourly_counts,
     "last_event": _last_event,
@@ -304,7 +306,7 @@ CASES: Mapping[str, Questions] = {
 # Queries whose rows come in an order that readers rely on.
 ORDERED = frozenset(
     {"app_table", "audience", "event_reports", "feed_frame", "slices", "stored_report", "visitor_reports"}
-)
+) | {"funnel_conversions"}
 
 
 def events() -> Events:
@@ -368,6 +370,7 @@ def stored(engine: DuckDB) -> dict[str, list[dict[str, Any]]]:
     moved |= dict.fromkeys(("users_recent", "users_previous", "events_recent", "events_previous"), 1)
     engine.put(f"results.{RANKINGS_TRENDING.name}", [{"event_date": DAYS[1], "as_of": moments[1], **moved}])
     _reported(engine)
+    cases_funnels.put(engine, DAYS[:3])
     found: dict[str, list[dict[str, Any]]] = {}
     for table in TABLES:
         name = f"results.{table.name}"

@@ -8,12 +8,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 import analytics_platform.state.migrations as steps
-from analytics_platform.state import database as databases
 from analytics_platform.state.database import Database, StateError
 from analytics_platform.state.models import METADATA, REVISION
+from analytics_platform.state.schema import STATE, Schema
 from analytics_platform_tests.forked import answer, tell
 from analytics_platform_tests.state.conftest import Started
 
@@ -46,7 +46,7 @@ def test_keys_and_indexes_have_the_names_of_the_models(database: Database) -> No
 
 def test_there_is_one_line_of_steps_numbered_by_their_files() -> None:
     walked = [step.revision for step in scripts().walk_revisions()][::-1]
-    assert walked == databases._revisions()
+    assert walked == STATE.revisions()
     assert len(scripts().get_heads()) == 1
 
 
@@ -72,7 +72,7 @@ def test_preparing_again_changes_nothing(url: str, database: Database) -> None:
     with again.read() as con:
         assert con.execute(text("SELECT count(*) FROM report_cursors")).scalar() == 1
         stored = con.execute(text("SELECT version_num FROM state_revision")).scalars().all()
-        assert stored == databases._revisions()[-1:]
+        assert stored == STATE.revisions()[-1:]
     again.close()
 
 
@@ -81,7 +81,7 @@ def test_a_newer_database_is_refused_and_left_alone(url: str, database: Database
     with database.write() as con:
         con.execute(text("UPDATE state_revision SET version_num = '9999'"))
     older = Database(url)
-    newest = databases._revisions()[-1]
+    newest = STATE.revisions()[-1]
     with pytest.raises(
         StateError, match=rf"written by a newer version .* \(schema 9999, .* up to {newest}\); update the package$"
     ):
@@ -92,14 +92,14 @@ def test_a_newer_database_is_refused_and_left_alone(url: str, database: Database
 
 
 def test_a_step_that_fails_leaves_nothing_behind(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    migrate = databases._migrate
+    migrate = Schema.migrate
 
-    def fail(con: object) -> None:
-        migrate(con)  # type: ignore[arg-type]
+    def fail(schema: Schema, con: Connection) -> None:
+        migrate(schema, con)
         raise KeyError("power")
 
     with monkeypatch.context() as broken:
-        broken.setattr(databases, "_migrate", fail)
+        broken.setattr(Schema, "migrate", fail)
         with pytest.raises(KeyError):
             database.prepare()
     with database._engine.connect() as con:

@@ -104,12 +104,13 @@ def test_a_local_day_has_its_own_length(tmp_path: Path, zone: str, day: date) ->
     source, target = open_in(tmp_path / "source"), open_in(tmp_path / "target")
     source.load([feed(times), messages(times[1:3])], place)
 
-    done = copy(source, target, day, day, place, only="events")
+    tables = ["feed_actions", "message_actions"]
+    done = copy(source, target, day, day, place, tables=tables)
 
-    assert summary(done)["feed_actions"] == (1, 3, 0)
+    assert summary(done) == {"feed_actions": (1, 3, 0), "message_actions": (1, 2, 0)}
     asked = Query("times", "SELECT time FROM events.feed_actions ORDER BY time")
     assert [row["time"] for row in target.rows(asked)] == times[1:4]
-    wider = copy(source, target, day - timedelta(days=1), day + timedelta(days=1), place, only="events")
+    wider = copy(source, target, day - timedelta(days=1), day + timedelta(days=1), place, tables=tables)
     assert summary(wider)["feed_actions"] == (2, 2, 1)
 
 

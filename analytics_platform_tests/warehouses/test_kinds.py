@@ -11,6 +11,7 @@ from analytics_platform.metrics.events import EVENT_TABLES, METRIC_TABLES, PAGE_
 from analytics_platform.metrics.lineage import lineage
 from analytics_platform.metrics.tables import (
     FEED_DAILY,
+    FUNNEL_CONVERSIONS,
     METRIC_RESULTS,
     RANKINGS_POPULAR,
     SERIES,
@@ -21,7 +22,7 @@ from analytics_platform.metrics.tables import (
 from analytics_platform.metrics.windows import Window
 from analytics_platform.queries import compose
 from analytics_platform.warehouses.base import EventLoad, Warehouse, WarehouseError
-from analytics_platform.warehouses.copying import event_fingerprint
+from analytics_platform.warehouses.copying import copy, event_fingerprint
 from analytics_platform_tests.clickhouse_service import ClickHouse
 from analytics_platform_tests.warehouses.clickhouse_open import open_at
 from analytics_platform_tests.warehouses.made import batch_of, events_of, results_of
@@ -136,6 +137,37 @@ def kept(warehouse: Any) -> None:
     warehouse.load([EventLoad(USER_EVENTS, [batch_of(USER_EVENTS, at(DAY))])], UTC)
     assert len(handed_on(warehouse, USER_EVENTS)) == 30
     assert warehouse.current_days(FEED_DAILY, BEFORE, NEXT) == {DAY}
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "clickhouse"])
+def test_a_home_from_before_conversions_gets_their_table_with_the_first_day_that_is_stored(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    older = tuple(table for table in STANDARD_TABLES if table != FUNNEL_CONVERSIONS)
+
+    def opened(tables: tuple[ResultTable, ...]) -> Warehouse:
+        return open_in(tmp_path / "home", result_tables=tables) if engine == "duckdb" else open_at(url, tables=tables)
+
+    url = request.getfixturevalue("clickhouse").empty_database() if engine == "clickhouse" else ""
+    old = opened(older)
+    old.replace_day(FEED_DAILY, DAY, figures(DAY, 7))
+    old.store_day(VISITOR_REPORTS, DAY, results_of(VISITOR_REPORTS, DAY))
+    again = opened(STANDARD_TABLES)
+    rows = results_of(FUNNEL_CONVERSIONS, DAY)
+    assert again.store_day(FUNNEL_CONVERSIONS, DAY, rows) == 30
+    assert sorted(map(repr, again.stored_rows(FUNNEL_CONVERSIONS, DAY).to_pylist())) == sorted(
+        map(repr, rows.to_pylist())
+    )
+    for table in (FEED_DAILY, VISITOR_REPORTS, FUNNEL_CONVERSIONS):
+        assert again.current_days(table, BEFORE, NEXT) == {DAY}, table.name
+    assert list(opened(STANDARD_TABLES).prepare()) == []
+    # The program of before goes on with the same home, as after going back to it.
+    assert opened(older).stored_rows(VISITOR_REPORTS, DAY).num_rows == 30
+    # And from there elsewhere.
+    target = open_in(tmp_path / "target")
+    [done] = copy(again, target, BEFORE, NEXT, UTC, tables=[FUNNEL_CONVERSIONS.name]).tables
+    assert (done.copied, done.rows) == ([DAY], 30)
+    assert target.stored_rows(FUNNEL_CONVERSIONS, DAY).num_rows == 30
 
 
 def test_somebody_elses_table_of_that_name_in_a_file_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The steps, in order. See `state/funnel_migrations`."""

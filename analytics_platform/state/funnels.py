@@ -1,0 +1,236 @@
+"""The funnel ledger: who is in which funnel, who bought, what the mailing service is still to be told.
+
+Belongs here: what is written together, and the lease that every write shows. Does not: rules (`analytics_platform/
+funnels/`), SQL (`funnel_rows.py`), the lease itself (`leases.py`), running (`funnel_sync.py`, `funnel_outbox.py`).
+
+An entry and its job for the mailing service are written in one transaction, so neither is ever there without the other.
+One row of `funnel_entries` is a person in a funnel, one of `brevo_sync_outbox` something to be told about that.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from analytics_platform.funnels.plan import FunnelType
+from analytics_platform.funnels.records import Change, Entry, Job, JobStatus, NewEntry, Outcome
+from analytics_platform.state import leases
+from analytics_platform.state.database import Database
+from analytics_platform.state.entries import utc
+from analytics_platform.state.leases import Lease
+from analytics_platform.state.owners import Owner
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from analytics_platform.state.funnel_rows import FunnelRows
+
+_NAME = "e-mail funnels"
+_PAGE = 20_000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand; None for what has not happened. `published_until`: the warehouse has entries up to then.
+
+    `last_mode`: how the last sync ran, `dry` or `real`. `circuit_open_until`: the mailing service is left alone.
+    """
+
+    last_started_at: datetime | None = None
+    last_finished_at: datetime | None = None
+    published_until: datetime | None = None
+    last_mode: str | None = None
+    circuit_open_until: datetime | None = None
+
+
+class FunnelLedger:
+    """The ledger in one database, which has to be of the schema FUNNELS.
+
+    Every moment that is given is aware, every one that comes back UTC to the microsecond. Methods raise StateError when
+    the database fails, LeaseLostError (nothing is written) when the lease that they are shown is another's by now.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.place = database.place
+
+    def __repr__(self) -> str:
+        return f"FunnelLedger({self.place})"
+
+    def exists(self) -> bool:
+        """Whether the tables are there; makes neither them nor a file.
+
+        Raises StateError where they could not be used: another version's, or another program's of the same names.
+        """
+        return self._database.exists()
+
+    # ------------------------------------------------------------------ lease
+
+    def take(self, owner: Owner, now: datetime, length: timedelta, gone: Callable[[Owner], bool]) -> Lease:
+        """The one lease of this ledger, for `length`.
+
+        Raises LeaseTakenError while another holds it: its time is not over, and it is not `gone`.
+        """
+        with self._database.write() as con:
+            return leases.take(con, _NAME, owner, utc(now), length=length, gone=gone)
+
+    def renew(self, lease: Lease, now: datetime, length: timedelta) -> Lease:
+        """The lease, from now on for `length`."""
+        with self._database.write() as con:
+            return leases.renew(con, lease, utc(now), length)
+
+    def release(self, lease: Lease) -> None:
+        """Nobody's, unless it is another's by now."""
+        with self._database.write() as con:
+            leases.release(con, lease)
+
+    # ---------------------------------------------------------------- entries
+
+    def known(self, funnel: FunnelType, emails: Collection[str]) -> set[str]:
+        """Those of these people (normalised addresses) who are in the funnel, whenever and by whatever test."""
+        with self._rows() as rows:
+            return rows.known(funnel, emails)
+
+    def enter(self, lease: Lease, new: Sequence[NewEntry], now: datetime) -> int:
+        """They enter at `now`, in one transaction; how many did. Whoever is in that funnel is left as it is.
+
+        Each has a job `upsert_contact`, due at once, except customers. Give at most some hundreds.
+        """
+        now = utc(now)
+        with self._rows(lease) as rows:
+            return rows.enter(new, now)
+
+    def open_entries(self, after_id: int, limit: int) -> list[Entry]:
+        """Neither purchased nor a customer's, by id, after that id."""
+        from analytics_platform.state.funnel_rows import open_entries
+
+        with self._rows() as rows:
+            return rows.entries(open_entries(), after_id, limit)
+
+    def settle(self, lease: Lease, changes: Sequence[Change], now: datetime) -> int:
+        """What payments make of entries that are still open, in one transaction; how many were.
+
+        Each purchase has a job `update_after_purchase`. All of them are to be published again.
+        """
+        now = utc(now)
+        with self._rows(lease) as rows:
+            return rows.settle(changes, now)
+
+    def entries_between(self, start: datetime, end: datetime, after_id: int, limit: int) -> list[Entry]:
+        """Who entered in [start, end), by id, after that id."""
+        from analytics_platform.state.funnel_rows import entered
+
+        with self._rows() as rows:
+            return rows.entries(entered(utc(start), utc(end)), after_id, limit)
+
+    def rows(self, start: datetime | None, end: datetime | None) -> Iterator[Entry]:
+        """Everybody who entered in [start, end), by id; None: without that bound. Memory holds 20,000 of them."""
+        from analytics_platform.state.funnel_rows import entered
+
+        where = entered(start and utc(start), end and utc(end))
+        after_id = 0
+        while True:
+            with self._rows() as rows:
+                page = rows.entries(where, after_id, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after_id = page[-1].id
+
+    # -------------------------------------------------------------- publishing
+
+    def unpublished(self, limit: int) -> list[datetime]:
+        """When those entered whom the warehouse does not have as they are now, by id."""
+        with self._rows() as rows:
+            return rows.unpublished(limit)
+
+    def published(self, lease: Lease, until: datetime | None, entry_ids: Iterable[int]) -> None:
+        """The warehouse has these entries as they are; `until`: and everything before. None: as it was."""
+        with self._rows(lease) as rows:
+            rows.publish(entry_ids)
+            if until is not None:
+                rows.stand(published_until=utc(until))
+
+    # ------------------------------------------------------------------- jobs
+
+    def due(self, now: datetime, limit: int, after_id: int = 0) -> list[Job]:
+        """Pending jobs whose time has come, by id; an update comes only after its entry's upsert succeeded."""
+        with self._rows() as rows:
+            return rows.due(utc(now), after_id, limit)
+
+    def importing(self) -> list[Job]:
+        """Jobs that the mailing service was handed over with others, by id."""
+        with self._rows() as rows:
+            return rows.with_status([JobStatus.IMPORTING], None)
+
+    def by_id(self, ids: Collection[int]) -> list[Job]:
+        """Those that there are, by id."""
+        with self._rows() as rows:
+            return rows.by_id(ids)
+
+    def note(self, lease: Lease, outcomes: Sequence[Outcome], now: datetime) -> None:
+        """What became of jobs, in one transaction. The next try stays when it was where an outcome names none."""
+        now = utc(now)
+        with self._rows(lease) as rows:
+            rows.note(outcomes, now)
+
+    def jobs(self, statuses: Collection[JobStatus], limit: int) -> list[Job]:
+        """Those of these statuses, by id."""
+        with self._rows() as rows:
+            return rows.with_status(statuses, limit)
+
+    def counts(self) -> Mapping[JobStatus, int]:
+        """How many jobs have each status; every status is there."""
+        with self._rows() as rows:
+            return rows.counts()
+
+    def retry(self, ids: Collection[int] | None, now: datetime) -> int:
+        """Failed jobs (None: all of them) are due at once, with all their retries again; how many.
+
+        Needs no lease: nobody works on a failed job.
+        """
+        with self._database.write() as con:
+            return _rows_of(con).retry(ids, utc(now))
+
+    # ------------------------------------------------------------------ syncs
+
+    def standing(self) -> Standing:
+        """How things stand."""
+        with self._rows() as rows:
+            row = rows.standing()
+        if row is None:
+            return Standing()
+        return Standing(**{name: row[name] for name in Standing.__dataclass_fields__})
+
+    def started(self, lease: Lease, now: datetime, mode: str = "real") -> None:
+        """A sync begins."""
+        with self._rows(lease) as rows:
+            rows.stand(last_started_at=utc(now), last_mode=mode)
+
+    def finished(self, lease: Lease, now: datetime) -> None:
+        """It came to its end."""
+        with self._rows(lease) as rows:
+            rows.stand(last_finished_at=utc(now))
+
+    def circuit(self, lease: Lease, until: datetime | None) -> None:
+        """The mailing service is left alone until then; None: no longer."""
+        with self._rows(lease) as rows:
+            rows.stand(circuit_open_until=until and utc(until))
+
+    @contextmanager
+    def _rows(self, lease: Lease | None = None) -> "Iterator[FunnelRows]":
+        """To read; with a lease, to write while nobody takes that."""
+        if lease is None:
+            with self._database.read() as con:
+                yield _rows_of(con)
+            return
+        with self._database.write() as con:
+            leases.check(con, lease)
+            yield _rows_of(con)
+
+
+def _rows_of(con: "Connection") -> "FunnelRows":
+    from analytics_platform.state.funnel_rows import FunnelRows
+
+    return FunnelRows(con)

@@ -1,0 +1,279 @@
+"""The outbox against Brevo's API over real HTTP: what goes when, and what each way of going wrong makes of a job."""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics_platform.funnel_outbox import End, Worked
+from analytics_platform.funnels.person import hashed
+from analytics_platform.funnels.records import Job, JobStatus
+from analytics_platform.state.funnels import FunnelLedger
+from analytics_platform.state.leases import LeaseLostError
+from analytics_platform.state.owners import Owner
+from analytics_platform_tests.brevo_faults import Fault
+from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
+from analytics_platform_tests.funnel_world import (
+    HOUR,
+    MINUTE,
+    NOW,
+    World,
+    in_order,
+    new_ledger,
+    no_certificates,
+    people,
+    told,
+)
+
+PENDING, IMPORTING, SUCCESS, FAILED = JobStatus.PENDING, JobStatus.IMPORTING, JobStatus.SUCCESS, JobStatus.FAILED
+ANN, BOB, EVE = (f"{name}@people.example" for name in ("ann", "bob", "eve"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with no_certificates(tmp_path_factory.mktemp("trusted")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[BrevoServer]:
+    """Brevo, for all tests here."""
+    with brevo_server() as running:
+        yield running
+
+
+@pytest.fixture
+def brevo(server: BrevoServer) -> BrevoServer:
+    """Brevo with nobody in it, in good order."""
+    return in_order(server)
+
+
+@pytest.fixture
+def world(brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
+    """A ledger with nobody in it, and Brevo; no site is asked."""
+    made = World("", new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
+    yield made
+    made.close()
+
+
+# ------------------------------------------------------------------------------------------------- one by one
+
+
+def test_contacts_are_told_in_order_and_then_purchases(world: World, brevo: BrevoServer) -> None:
+    world.enter(ANN, BOB)
+    world.buy(ANN)
+    world.enter(EVE)
+    worked = world.work()
+    assert worked == Worked(End.DONE, sent=4)
+    assert told(brevo) == [ANN, BOB, EVE, ANN]
+    assert [request.body.get("listIds") for request in brevo.requests] == [[7], [7], [7], None]
+    assert brevo.contacts[ANN].attributes == {
+        "FUNNEL_TYPE": "language",
+        "CERTIFICATE_PURCHASED": 1,
+        "CERTIFICATE_PURCHASED_AT": (NOW + MINUTE).isoformat(),
+    }
+    assert brevo.ignored == []
+    assert {one.status for one in world.jobs()} == {SUCCESS}
+
+
+class FewAtATime(FunnelLedger):
+    """A ledger that gives out few jobs at a time."""
+
+    def due(self, now: datetime, limit: int, after_id: int = 0) -> list[Job]:
+        assert limit > 2
+        return super().due(now, 2, after_id)
+
+
+def test_all_that_is_due_goes_however_many_there_are(world: World, brevo: BrevoServer) -> None:
+    world.ledger = FewAtATime(world.database)
+    world.enter(ANN, BOB, EVE)
+    world.buy(ANN, EVE)
+    world.enter(*people(2))
+    assert world.work() == Worked(End.DONE, sent=7)
+    assert told(brevo) == [ANN, BOB, EVE, *people(2), ANN, EVE]
+
+
+def test_a_refused_contact_fails_with_the_reason_and_the_others_go(world: World, brevo: BrevoServer) -> None:
+    brevo.unwelcome.add(BOB)
+    world.enter(ANN, BOB, EVE)
+    world.buy(BOB)
+    worked = world.work()
+    assert worked == Worked(End.DONE, sent=2, failed=1, left=1)  # what he bought waits for him
+    failed = world.job(BOB)
+    assert (failed.status, failed.retries) == (FAILED, 0)
+    assert "400" in failed.last_error
+    assert f"<address {hashed(BOB)}>" in failed.last_error
+    assert told(brevo) == [ANN, BOB, EVE]
+    brevo.unwelcome.clear()
+    assert world.ledger.retry(None, world.clock()) == 1
+    assert world.work() == Worked(End.DONE, sent=2)
+    assert world.job(BOB).last_error == ""
+
+
+def test_the_waits_are_5_10_15_20_25_minutes_and_then_it_has_failed(world: World, brevo: BrevoServer) -> None:
+    brevo.faults.append(Fault("server_error", email=BOB, times=0))
+    world.enter(ANN, BOB, EVE)
+    waits: list[float] = []
+    for _ in range(5):
+        worked = world.work()
+        assert (worked.put_off, worked.failed, worked.left) == (1, 0, 1)
+        bob = world.job(BOB)
+        assert (bob.status, bob.retries) == (PENDING, len(waits) + 1)
+        waits.append((bob.next_attempt_at - bob.updated_at) / MINUTE)
+        world.clock.moment = bob.next_attempt_at - timedelta(seconds=1)
+        assert world.work() == Worked(End.DONE, left=1)
+        world.clock.moment = bob.next_attempt_at
+    assert waits == [5, 10, 15, 20, 25]
+    assert world.work() == Worked(End.DONE, failed=1)
+    bob = world.job(BOB)
+    assert (bob.status, bob.retries) == (FAILED, 5)
+    assert "500" in bob.last_error
+    assert told(brevo).count(BOB) == 6 * 4
+    assert told(brevo).count(ANN) == told(brevo).count(EVE) == 1
+
+
+def test_a_wait_that_brevo_asks_for_is_kept_when_it_is_longer(world: World, brevo: BrevoServer) -> None:
+    brevo.faults.append(Fault("retry_after", email=ANN, value=3600))
+    world.enter(ANN)
+    assert world.work().put_off == 1
+    ann = world.job(ANN)
+    assert ann.next_attempt_at - ann.updated_at == HOUR
+
+
+@pytest.mark.parametrize("number", [1, 3, 9])
+def test_brevo_down_for_hours_loses_nobody_and_fails_nobody(world: World, brevo: BrevoServer, number: int) -> None:
+    world.enter(*people(number))
+    down = Fault("unavailable", times=0)
+    brevo.faults.append(down)
+    for _ in range(8):
+        worked = world.work(5 * MINUTE)
+        assert (worked.sent, worked.failed, worked.left) == (0, 0, number)
+        world.clock.moment += HOUR
+    assert {(one.status, one.retries) for one in world.jobs()} == {(PENDING, 0)}
+    brevo.faults.clear()
+    assert world.work() == Worked(End.DONE, sent=number)
+    assert brevo.on(7) == people(number)
+    assert world.ledger.standing().circuit_open_until is None
+
+
+@pytest.mark.parametrize("fault", ["drop", "accepted_bad_gateway", "accepted_drop", "broken_json"])
+def test_what_arrived_without_an_answer_is_told_again_and_added_once(
+    world: World, brevo: BrevoServer, fault: str
+) -> None:
+    world.enter(ANN)
+    brevo.faults.append(Fault(fault, times=4))  # type: ignore[arg-type]
+    world.work()
+    world.clock.moment += HOUR
+    world.work()
+    assert world.job(ANN).status is SUCCESS
+    assert brevo.contacts[ANN].added[7] == 1
+
+
+# ------------------------------------------------------------------------------------------------- leaving it alone
+
+
+def test_five_in_a_row_leave_brevo_alone_for_a_minute_and_are_not_counted(world: World, brevo: BrevoServer) -> None:
+    everybody = people(9)
+    world.enter(*everybody)
+    brevo.faults += [Fault("server_error", email=email, times=0) for email in everybody[1:]]
+    worked = world.work()
+    assert (worked.end, worked.sent, worked.put_off, worked.left) == (End.CIRCUIT, 1, 5, 8)
+    assert worked.circuit_open_until is not None
+    assert worked.circuit_open_until == world.clock() + MINUTE
+    jobs = [world.job(email) for email in everybody]
+    assert [(one.retries, one.next_attempt_at > world.clock()) for one in jobs[1:6]] == [(0, True)] * 5
+    assert [(one.retries, one.last_error) for one in jobs[6:]] == [(0, "")] * 3
+    assert jobs[5].next_attempt_at - jobs[5].updated_at == 5 * MINUTE
+
+    asked = len(brevo.requests)
+    world.clock.moment += timedelta(seconds=59)
+    assert world.work() == Worked(End.CIRCUIT, left=8, circuit_open_until=worked.circuit_open_until)
+    assert len(brevo.requests) == asked
+    # Then one is let through; it misses, and Brevo is left alone anew.
+    world.clock.moment += timedelta(seconds=1)
+    again = world.work()
+    assert (again.end, again.put_off) == (End.CIRCUIT, 1)
+    assert set(told(brevo)[asked:]) == {everybody[6]}
+    brevo.faults.clear()
+    world.clock.moment += HOUR
+    assert world.work() == Worked(End.DONE, sent=8)
+    assert world.ledger.standing().circuit_open_until is None
+
+
+def test_refused_contacts_do_not_open_it_and_end_a_row(world: World, brevo: BrevoServer) -> None:
+    everybody = people(14)
+    world.enter(*everybody)
+    brevo.unwelcome.update(everybody[4:10])
+    brevo.faults += [Fault("server_error", email=email, times=0) for email in (*everybody[:4], *everybody[10:])]
+    worked = world.work()
+    assert (worked.end, worked.failed, worked.put_off) == (End.DONE, 6, 8)
+    assert {one.retries for one in world.jobs(PENDING)} == {1}
+
+
+@pytest.mark.parametrize("fault", ["unauthorized", "no_credits", "forbidden", "unknown_list"])
+def test_a_closed_account_or_an_unknown_list_stops_all_and_fails_nobody(
+    world: World, brevo: BrevoServer, fault: str
+) -> None:
+    everybody = people(4)
+    world.enter(*everybody)
+    brevo.faults.append(Fault("server_error", email=everybody[0], times=0))
+    brevo.faults.append(Fault(fault, email=everybody[2], times=0))  # type: ignore[arg-type]
+    worked = world.work()
+    assert (worked.end, worked.sent, worked.failed, worked.left) == (End.CLOSED, 1, 0, 3)
+    assert "BREVO" in worked.stopped or "plan" in worked.stopped
+    assert told(brevo)[-1] == everybody[2]
+    stopped = [world.job(email) for email in everybody[2:]]
+    assert [(one.status, one.retries, one.last_error, one.next_attempt_at) for one in stopped] == [
+        (PENDING, 0, "", NOW)
+    ] * 2
+    brevo.faults.clear()
+    world.clock.moment += HOUR
+    assert world.work().sent == 3
+
+
+def test_no_request_begins_when_the_time_is_over(world: World, brevo: BrevoServer) -> None:
+    world.enter(*people(30))
+    worked = world.work(timedelta(seconds=0.95))
+    assert worked == Worked(End.TIME, sent=11, left=19)  # ten a second, the first at once
+    assert len(brevo.requests) == 11
+    assert world.work(timedelta(0)) == Worked(End.TIME, left=19)
+    assert world.work().sent == 19
+
+
+def test_a_lease_that_is_lost_on_the_way_stops_the_next_request(world: World, brevo: BrevoServer) -> None:
+    world.enter(ANN, BOB, EVE)
+    with world.held() as kept:
+
+        def sleep(seconds: float) -> None:
+            world.clock.moment += HOUR
+            with world.held(Owner("later", "there", 2)):
+                assert seconds > 0
+
+        world.brevo._sleep = sleep
+        with pytest.raises(LeaseLostError):
+            world.outbox().work(kept, NOW + 9 * HOUR)
+    assert told(brevo) == [ANN, BOB]  # it was lost while the second one waited for its turn
+    assert [one.status for one in world.jobs()] == [SUCCESS, PENDING, PENDING]
+
+
+# ------------------------------------------------------------------------------------------------- what is said
+
+
+def test_no_address_is_in_a_log_an_error_or_a_result(
+    world: World, brevo: BrevoServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    world.import_from = 6
+    everybody = people(6)
+    world.enter(*everybody)
+    brevo.unwelcome.add(everybody[0])
+    brevo.faults.append(Fault("invalid", email=everybody[1], value=f"Invalid email {everybody[1]}"))
+    brevo.faults.append(Fault("server_error", email=everybody[2], times=0, value=everybody[2]))
+    results = [world.work()]
+    world.enter(*(f"q{email}" for email in everybody), ANN)
+    results.append(world.work())
+    said = f"{results}{world.jobs()}{world.said}{caplog.text}"
+    assert "people.example" not in said
+    assert ("contacts told", 6, 6) in world.said

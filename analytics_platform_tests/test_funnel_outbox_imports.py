@@ -1,0 +1,191 @@
+"""Contacts that are imported together, against Brevo's API over real HTTP: when, and what becomes of each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics_platform.contacts.base import Contact
+from analytics_platform.funnel_outbox import End, Worked
+from analytics_platform.funnels.records import JobStatus
+from analytics_platform_tests.brevo_faults import Fault
+from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
+from analytics_platform_tests.funnel_world import (
+    HOUR,
+    MINUTE,
+    OTHER,
+    World,
+    in_order,
+    new_ledger,
+    no_certificates,
+    people,
+    told,
+)
+
+SUCCESS, FAILED = JobStatus.SUCCESS, JobStatus.FAILED
+ANN, BOB, EVE = (f"{name}@people.example" for name in ("ann", "bob", "eve"))
+IMPORT = "/contacts/import"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with no_certificates(tmp_path_factory.mktemp("trusted")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[BrevoServer]:
+    """Brevo, for all tests here."""
+    with brevo_server() as running:
+        yield running
+
+
+@pytest.fixture
+def brevo(server: BrevoServer) -> BrevoServer:
+    """Brevo with nobody in it, in good order."""
+    return in_order(server)
+
+
+@pytest.fixture
+def world(brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
+    """A ledger with nobody in it, and Brevo; no site is asked."""
+    made = World("", new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
+    yield made
+    made.close()
+
+
+def test_more_than_so_many_are_imported_together(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 4
+    world.enter(*people(4))
+    assert world.work() == Worked(End.DONE, sent=4)
+    world.enter(*(f"q{email}" for email in people(5)))
+    world.enter(ANN, BOB, list_id=8)
+    brevo.polls = 3
+    worked = world.work()
+    assert worked == Worked(End.DONE, sent=2, imported=5)
+    assert len(brevo.asked("POST", IMPORT)) == 1
+    assert (len(brevo.on(7)), brevo.on(8)) == (9, [ANN, BOB])
+    assert brevo.contacts["qp00001@people.example"].attributes == {"FUNNEL_TYPE": "language"}
+    pauses = [seconds for seconds in world.clock.waited if seconds >= 2]
+    assert pauses == [2, 4, 8]
+    assert {one.status for one in world.jobs()} == {SUCCESS}
+
+
+def test_whom_an_import_refuses_fails_with_the_reason(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.unwelcome.add(BOB)
+    world.enter(ANN, BOB, EVE)
+    assert world.work() == Worked(End.DONE, imported=2, failed=1)
+    bob = world.job(BOB)
+    assert bob.status is FAILED
+    assert "refused" in bob.last_error
+    assert BOB not in bob.last_error
+
+
+def test_after_a_failed_import_its_contacts_are_told_one_by_one(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.faults.append(Fault("import_failed", path=IMPORT))
+    world.enter(ANN, BOB, EVE)
+    assert world.work() == Worked(End.DONE, sent=3)
+    assert (len(brevo.asked("POST", IMPORT)), told(brevo)) == (1, [ANN, BOB, EVE])
+    assert {(one.status, one.last_error) for one in world.jobs()} == {(SUCCESS, "")}
+
+
+@pytest.mark.parametrize("fault", ["invalid", "server_error"])
+def test_contacts_that_cannot_be_imported_are_told_one_by_one(world: World, brevo: BrevoServer, fault: str) -> None:
+    world.import_from = 2
+    brevo.faults.append(Fault(fault, path=IMPORT, times=0))  # type: ignore[arg-type]
+    world.enter(ANN, BOB, EVE)
+    assert world.work() == Worked(End.DONE, sent=3)
+    assert told(brevo) == [ANN, BOB, EVE]
+
+
+def test_an_import_while_brevo_is_down_waits(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.faults.append(Fault("unavailable", times=0))
+    world.enter(ANN, BOB, EVE)
+    worked = world.work()
+    assert (worked.put_off, worked.failed, worked.left) == (3, 0, 3)
+    brevo.faults.clear()
+    world.clock.moment += 5 * MINUTE
+    assert world.work() == Worked(End.DONE, imported=3)
+
+
+def test_a_slow_import_is_left_to_the_next_go_and_rarely_asked_after(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000
+    world.enter(ANN, BOB, EVE)
+    world.buy(ANN)
+    assert world.work() == Worked(End.DONE, importing=3, left=1)
+    assert len(brevo.requests) <= 1 + 20
+    for _ in range(3):
+        world.clock.moment += 15 * MINUTE
+        assert world.work() == Worked(End.DONE, importing=3, left=1)
+    assert len(brevo.asked("POST", IMPORT)) == 1
+    polls = len(brevo.requests) - 1
+    assert polls < 100, "so many an hour"
+    brevo.polls = 1
+    world.clock.moment += 15 * MINUTE
+    assert world.work() == Worked(End.DONE, sent=1, imported=3)
+
+
+def test_waiting_for_an_import_ends_in_time(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000
+    world.enter(ANN, BOB, EVE)
+    end = world.clock() + timedelta(seconds=30)
+    assert world.work(timedelta(seconds=30)).importing == 3
+    assert world.clock() < end
+
+
+def test_somebody_twice_on_one_list_is_in_an_import_once(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    world.enter(ANN, BOB, EVE)
+    world.enter(ANN, funnel=OTHER)
+    assert world.work() == Worked(End.DONE, sent=1, imported=3)
+    assert brevo.contacts[ANN].added[7] == 1
+
+
+class TwoAtATime:
+    """Cuts imports small, as if contacts were big."""
+
+    def __init__(self, world: World) -> None:
+        self._brevo = world.brevo
+        self.upsert, self.start_import = self._brevo.upsert, self._brevo.start_import
+        self.import_state, self.account = self._brevo.import_state, self._brevo.account
+
+    def import_chunks(self, contacts: Sequence[Contact]) -> Iterator[Sequence[Contact]]:
+        """In order."""
+        for start in range(0, len(contacts), 2):
+            yield contacts[start : start + 2]
+
+
+def two_at_a_time(world: World) -> Worked:
+    """A go with such imports."""
+    with world.held() as kept:
+        return replace(world.outbox(), contacts=TwoAtATime(world)).work(kept, world.clock() + HOUR)
+
+
+def test_an_import_too_big_for_one_request_is_several(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    world.enter(*people(5))
+    brevo.unwelcome.add(people(5)[2])
+    worked = two_at_a_time(world)
+    assert worked == Worked(End.DONE, imported=4, failed=1)
+    assert [len(request.body["jsonBody"]) for request in brevo.asked("POST", IMPORT)] == [2, 2, 1]
+    assert world.job(people(5)[2]).status is FAILED
+
+
+def test_many_imports_are_not_asked_after_more_often_than_an_account_may(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    world.enter(*people(44))
+    brevo.polls = 1_000
+    for go in range(1, 4):
+        assert two_at_a_time(world).importing == 44
+        assert sum(request.path.startswith("/processes") for request in brevo.requests) == 20 * go
+        world.clock.moment += 15 * MINUTE
+    brevo.polls = 1
+    assert (two_at_a_time(world).imported, two_at_a_time(world).imported) == (40, 4)
+    assert len(brevo.on(7)) == 44

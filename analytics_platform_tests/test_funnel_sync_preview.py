@@ -1,0 +1,120 @@
+"""A look at what a sync would do: the same figures, and nothing written anywhere."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analytics_platform.funnel_sync import Entries, Settled
+from analytics_platform.funnels.person import hashed
+from analytics_platform.funnels.records import JobStatus
+from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
+from analytics_platform_tests.funnel_world import (
+    DAY,
+    HOUR,
+    LANGUAGE,
+    MINUTE,
+    OTHER,
+    PLAN,
+    SiteRows,
+    World,
+    in_order,
+    new_ledger,
+    no_certificates,
+    people,
+    site_rows,
+)
+from analytics_platform_tests.mysql_service import MariaDB
+
+SUCCESS = JobStatus.SUCCESS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with no_certificates(tmp_path_factory.mktemp("trusted")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def tables(mariadb: MariaDB) -> Iterator[SiteRows]:
+    """The site's tables."""
+    with site_rows(mariadb, "funnel_preview_site") as rows:
+        yield rows
+
+
+@pytest.fixture
+def site(tables: SiteRows) -> SiteRows:
+    """A site where nobody has taken a test."""
+    tables.clear()
+    return tables
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[BrevoServer]:
+    """Brevo, for all tests here: people are told apart by their addresses."""
+    with brevo_server() as running:
+        yield running
+
+
+@pytest.fixture
+def brevo(server: BrevoServer) -> BrevoServer:
+    """Brevo with nobody in it."""
+    return in_order(server)
+
+
+@pytest.fixture
+def world(site: SiteRows, brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
+    """That site, Brevo, and a ledger with nobody in it."""
+    made = World(site.url, new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
+    yield made
+    made.close()
+
+
+def test_a_preview_says_what_the_sync_then_does(world: World, site: SiteRows) -> None:
+    site.took(*people(3))
+    world.run()
+    site.took(*people(4, start=2), "no address", "dan@people.example")
+    site.took("eve@people.example", test=5)
+    site.paid(people(1)[0], -MINUTE)
+    site.paid("dan@people.example", DAY)
+    world.clock.moment += HOUR
+    world.plan = replace(PLAN, batch=4)
+    before = (world.entries(), world.jobs())
+    seen = world.preview()
+    assert (world.entries(), world.jobs()) == before
+    assert seen.began
+    assert seen.jobs.get(SUCCESS) == 3
+    assert (seen.upserts, seen.updates) == (4, 1)
+    assert seen.persons[OTHER] == (hashed("eve@people.example"),)
+    assert len(seen.persons[LANGUAGE]) == 3
+    entered, purchased, worked = world.run()
+    assert (seen.entered, seen.purchased) == (entered, purchased)
+    assert worked.sent == seen.upserts + seen.updates
+    assert "@" not in repr(seen)
+
+
+def test_a_preview_before_the_first_sync_creates_nothing(
+    site: SiteRows, brevo: BrevoServer, tmp_path: Path, mariadb: MariaDB
+) -> None:
+    site.took(*people(12))
+    path = tmp_path / "ledger.sqlite"
+    in_mariadb = mariadb.empty_database("funnel_preview_none")
+    for url in (f"sqlite:///{path}", in_mariadb):
+        world = World(site.url, url, brevo.url, brevo.api_key.get_secret_value())
+        seen = world.preview()
+        assert not seen.began
+        assert seen.entered.by_funnel[LANGUAGE] == Entries(12, looked_at=12)
+        assert seen.purchased.by_funnel[LANGUAGE] == Settled(open=12)
+        assert (seen.upserts, seen.jobs, len(seen.persons[LANGUAGE])) == (12, {}, 10)
+        world.close()
+    assert list(tmp_path.iterdir()) == []
+    with mariadb.connect("funnel_preview_none") as con, con.cursor() as ask:
+        assert ask.execute("SHOW TABLES") == 0
+    assert brevo.requests == []
+
+
+def test_a_preview_needs_no_turn(world: World, site: SiteRows) -> None:
+    site.took("ann@people.example")
+    with world.held():
+        assert world.preview().upserts == 1
