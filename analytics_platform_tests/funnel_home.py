@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from analytics_platform.definitions import build_definitions
 from analytics_platform.defs.funnels import JOB, STEP
+from analytics_platform.defs.owner import collect_failures
 from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Entry, Job, JobStatus
@@ -24,6 +25,7 @@ from analytics_platform.simulate.modx import add_payments, write_site
 from analytics_platform.simulate.modx_site import Paid, Site
 from analytics_platform.sources.modx_names import parse_names
 from analytics_platform.state.funnels import FunnelLedger
+from analytics_platform.warehouses.base import Warehouse
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.brevo_server import BrevoServer
 from analytics_platform_tests.mysql_service import MariaDB
@@ -125,19 +127,29 @@ class FunnelHome:
         changed = {**self.environment, **{name: value for name, value in changes.items() if value is not None}}
         return FunnelHome(self.path, {n: str(v) for n, v in changed.items() if changes.get(n, "") is not None})
 
-    def sync(self, *, dry_run: bool = False, tags: Mapping[str, str] | None = None) -> Synced:
-        """One run of the job."""
-        settings, warehouse = self.settings, self.warehouse
+    def sync(
+        self,
+        *,
+        dry_run: bool = False,
+        tags: Mapping[str, str] | None = None,
+        owners: bool = False,
+        warehouse: Warehouse | None = None,
+    ) -> Synced:
+        """One run of the job. `owners`: what failed is made a problem, as the sensor does it."""
+        settings, warehouse = self.settings, warehouse or self.warehouse
         definitions = build_definitions(self.home, settings, warehouse=warehouse)
         config = {
             "ops": {STEP: {"config": {"dry_run": dry_run}}},
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
+        began = datetime.now(UTC)
         with dg.DagsterInstance.ephemeral() as instance:
             result = definitions.resolve_job_def(JOB).execute_in_process(
                 instance=instance, run_config=config, raise_on_error=False, tags=dict(tags or {})
             )
             entries = instance.all_logs(result.run_id)
+            if owners:
+                collect_failures(instance, settings, ledgers_of(self.home, settings), began)
         events = [entry.dagster_event for entry in entries if entry.dagster_event]
         return Synced(
             success=result.success,

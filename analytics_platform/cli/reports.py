@@ -278,7 +278,8 @@ def _prepare(context: Context, report: Report[Any], period: Period) -> "Sequence
 
     warehouse = context.warehouse()
     sight = HomeSight(ledgers_of(context.home, context.settings), warehouse, context.settings, now())
-    totals = [warehouse.rows(event_totals(day, context.settings.zone))[0] for day in period.days]
+    days = period.days if report.sources else ()
+    totals = [warehouse.rows(event_totals(day, context.settings.zone))[0] for day in days]
     wanted = {"feed_actions": "feed_actions", "message_actions": "messages_sent"}
     if report.sources and not any(row[wanted[source]] for row in totals for source in report.sources):
         kinds = " or ".join("feed" if source == "feed_actions" else "message" for source in report.sources)

@@ -16,8 +16,11 @@ FOREGROUND = "analytics_platform/foreground"
 
 
 def later(context: dg.AssetExecutionContext, busy: Exception, pause_seconds: int) -> dg.RetryRequested | dg.Failure:
-    """What to raise when only waiting can help: the run waits and tries again, unless somebody sits in front of it."""
-    if FOREGROUND in context.run.tags:
+    """What to raise when only waiting can help: the run waits and tries again, unless somebody sits in front of it.
+
+    The last try says what was wrong: of a request too many owners would hear that it was one too many.
+    """
+    if FOREGROUND in context.run.tags or context.retry_number >= RETRIES:
         return dg.Failure(str(busy), allow_retries=False)
     return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=pause_seconds)
 

@@ -131,7 +131,7 @@ class Syncing:
             else:
                 yield _entered(done, self.settings, first=first) if isinstance(done, Entered) else _purchased(done)
         yield self._told(held)
-        yield self._published(held, complete=not failed)
+        yield self.published(held, complete=not failed)
         if not failed:
             ledger.finished(held.now(), now())
         tell_owners(self.ledgers, now())
@@ -166,8 +166,8 @@ class Syncing:
 
     # ------------------------------------------------------------ the warehouse
 
-    def _published(self, held: Held, *, complete: bool) -> Stage:
-        """Days with entries that changed are replaced in the warehouse."""
+    def published(self, held: Held, *, complete: bool) -> Stage:
+        """Days with entries that changed are replaced in the warehouse. `complete`: it has all until the sync began."""
         ledger, zone = self.ledgers.funnels, self.settings.zone
         warehouse = self.warehouse()
         done, rows = set[date](), 0

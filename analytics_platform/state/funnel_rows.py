@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    delete,
     exists,
     func,
     or_,
@@ -110,6 +111,11 @@ class FunnelRows:
         ]
         if jobs:
             add_absent(self._con, OUTBOX, jobs)
+        # Customers are not written to: what the mailing service has not been told of them yet, it need not hear.
+        for some in _chunks(entry.id for entry in found if wanted[entry.id].customer_since is not None):
+            told = OUTBOX.c.operation_type == Operation.UPSERT_CONTACT.value
+            waits = OUTBOX.c.status.in_((JobStatus.PENDING.value, JobStatus.FAILED.value))
+            self._con.execute(delete(OUTBOX).where(OUTBOX.c.funnel_entry_id.in_(some), told, waits))
         return len(found)
 
     def unpublished(self, limit: int) -> list[datetime]:

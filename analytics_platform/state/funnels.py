@@ -111,7 +111,8 @@ class FunnelLedger:
     def settle(self, lease: Lease, changes: Sequence[Change], now: datetime) -> int:
         """What payments make of entries that are still open, in one transaction; how many were.
 
-        Each purchase has a job `update_after_purchase`. All of them are to be published again.
+        Each purchase has a job `update_after_purchase`. Who turns out to be a customer is not written to: an upsert
+        that is still to be sent is dropped. All of them are to be published again.
         """
         now = utc(now)
         with self._rows(lease) as rows:

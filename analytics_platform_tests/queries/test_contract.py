@@ -19,10 +19,15 @@ OWN, OTHERS = "own events", "events of other programs"
 
 @dataclass(frozen=True)
 class Engines:
-    """Two engines that hold the same rows."""
+    """Two engines that hold the same rows; `others`: the second has some events in another program's tables."""
 
     duckdb: DuckDB
     clickhouse: ClickHouse
+    others: Foreign | None
+
+    def differ_in(self, query: Query) -> bool:
+        """Whether what it reads lies elsewhere than usual; without `others`, everything counts as that."""
+        return self.others is None or any(f"events.{table}" in query.sql for table in self.others.tables)
 
 
 @pytest.fixture(scope="module", params=[OWN, OTHERS])
@@ -40,7 +45,7 @@ def engines(request: pytest.FixtureRequest, clickhouse_process: Server) -> Itera
             if name.endswith("_days"):  # the rest, DuckDB computed itself
                 duckdb.put(name, rows)
             clickhouse.put(name, rows)
-        yield Engines(duckdb, clickhouse)
+        yield Engines(duckdb, clickhouse, others)
 
 
 def test_every_query_file_is_in_the_contract() -> None:
@@ -54,7 +59,9 @@ def test_every_query_file_is_in_the_contract() -> None:
 @pytest.mark.parametrize("name", sorted(cases.CASES))
 def test_both_engines_give_the_same_rows(engines: Engines, name: str) -> None:
     answered = 0
-    for query in cases.CASES[name]():
+    # What reads none of another program's tables is the same statement over the same tables as with our own events.
+    questions = [query for query in cases.CASES[name]() if engines.differ_in(query)]
+    for query in questions:
         assert query.name == name
         answers = engines.duckdb.rows(query), engines.clickhouse.rows(query)
         expected, found = answers if name in cases.ORDERED else (sorted(rows, key=_key) for rows in answers)
@@ -63,7 +70,7 @@ def test_both_engines_give_the_same_rows(engines: Engines, name: str) -> None:
             assert _exact(right) == _exact(left), f"{name}, row {k} of {dict(query.params)}"
         assert len(found) == len(expected), f"{name}: {dict(query.params)}"
         assert not found or list(found[0]) == list(expected[0]), f"{name}: names of columns"
-    assert answered, f"{name}: no question had an answer"
+    assert answered or (engines.others and not questions), f"{name}: no question had an answer"
 
 
 def test_the_events_are_the_same_in_both(engines: Engines) -> None:

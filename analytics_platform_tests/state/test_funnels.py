@@ -187,6 +187,8 @@ def test_a_purchase_is_told_and_a_customer_is_not(funnels: FunnelLedger, lease: 
     assert (a.purchased_at, a.customer_since) == (paid, None)
     assert (b.purchased_at, b.customer_since) == (None, since)
     assert funnels.open_entries(0, 9) == [c]
+    upserts = [job.entry_id for job in funnels.jobs([PENDING], 99) if job.operation is Operation.UPSERT_CONTACT]
+    assert upserts == [a.id, c.id]
     [told] = [job for job in funnels.jobs([PENDING], 99) if job.operation is Operation.UPDATE_AFTER_PURCHASE]
     assert (told.entry_id, told.email, told.created_at) == (a.id, "a@example.com", NOW + MINUTE)
     assert told.payload["attributes"] == {
