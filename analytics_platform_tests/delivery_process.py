@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from analytics_platform.channels.telegram import TelegramChannel
 from analytics_platform.channels.telegram_pacing import MemorySlots, Patience
 from analytics_platform.defs.liveness import this_host
 from analytics_platform.defs.office import Office
-from analytics_platform.defs.resources import Ledgers
+from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.delivery import Parcel
 from analytics_platform.language import Language
 from analytics_platform.messages import Album, Card, Document, Message, Picture, Text
@@ -87,7 +87,7 @@ def new_office(
     return Office(
         home,
         settings,
-        Ledgers(lambda: new_database(home.state)),
+        replace(ledgers_of(home, settings), open=lambda: new_database(home.state)),
         {TOPIC: FeedDaily(), "app_daily": AppDaily()},
         channels={"telegram": telegram},
         clock=time.moment,

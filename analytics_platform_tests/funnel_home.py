@@ -14,9 +14,12 @@ import dagster as dg
 from pydantic import SecretStr
 
 from analytics_platform.definitions import build_definitions
+from analytics_platform.defs.claims import gone, now
+from analytics_platform.defs.funnel_syncs import Stage, Syncing
 from analytics_platform.defs.funnels import JOB, STEP
+from analytics_platform.defs.liveness import alive
 from analytics_platform.defs.owner import collect_failures
-from analytics_platform.defs.resources import ledgers_of
+from analytics_platform.defs.resources import ledgers_of, warehouse_at
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Entry, Job, JobStatus
 from analytics_platform.metrics.tables import FUNNEL_CONVERSIONS
@@ -25,8 +28,8 @@ from analytics_platform.simulate.modx import add_payments, write_site
 from analytics_platform.simulate.modx_site import Paid, Site
 from analytics_platform.sources.modx_names import parse_names
 from analytics_platform.state.funnels import FunnelLedger
+from analytics_platform.state.held import Held, held
 from analytics_platform.warehouses.base import Warehouse
-from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.brevo_server import BrevoServer
 from analytics_platform_tests.mysql_service import MariaDB
 
@@ -115,8 +118,8 @@ class FunnelHome:
         return Settings(**values)
 
     @property
-    def warehouse(self) -> DuckDBWarehouse:
-        return DuckDBWarehouse(self.home.events, self.home.results, self.home.scratch)
+    def warehouse(self) -> Warehouse:
+        return warehouse_at(self.home, self.settings)
 
     @property
     def ledger(self) -> FunnelLedger:
@@ -126,6 +129,12 @@ class FunnelHome:
         """The same home with other settings; None: without that one."""
         changed = {**self.environment, **{name: value for name, value in changes.items() if value is not None}}
         return FunnelHome(self.path, {n: str(v) for n, v in changed.items() if changes.get(n, "") is not None})
+
+    def settled(self) -> "FunnelHome":
+        """Itself, with its settings in its file, where the command line finds them."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.home.settings_file.write_text("".join(f"{name}={value}\n" for name, value in self.environment.items()))
+        return self
 
     def sync(
         self,
@@ -172,6 +181,20 @@ class FunnelHome:
             told="\n".join(dg.serialize_value(entry) for entry in entries),
             retries=sum(event.is_step_up_for_retry for event in events),
         )
+
+    @contextmanager
+    def lease(self) -> Iterator[Held]:
+        """The funnels' lease, held by this process as if a terminal had it."""
+        with alive(self.home, "terminal-of-a-test") as owner, held(self.ledger, owner, now, gone) as kept:
+            yield kept
+
+    def publish(self, warehouse: Warehouse | None = None) -> Stage:
+        """The part of a sync that writes to the warehouse."""
+        chosen = warehouse or self.warehouse
+        chosen.prepare()
+        syncing = Syncing(self.settings, ledgers_of(self.home, self.settings), lambda: chosen, lambda *_: None)
+        with self.lease() as kept:
+            return syncing.published(kept, complete=True)
 
     # ------------------------------------------------------------ what is there
 

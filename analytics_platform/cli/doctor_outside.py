@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from analytics_platform.cli.context import Context
 from analytics_platform.cli.finding import Finding
-from analytics_platform.funnels.plan import FunnelType
+from analytics_platform.funnels.plan import ATTRIBUTES, FunnelType
 from analytics_platform.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ def _brevo(settings: Settings) -> Iterator[Finding]:
                 if number > 0:
                     yield _list(brevo, kind, number)
             if lacking := lacking_attributes(brevo.attributes()):
-                names = ", ".join(lacking)
-                why = "create it in Brevo, which leaves out what it does not know"
-                yield Finding("problem", f"funnels: Brevo has no contact attribute {names}", why)
+                what = f"funnels: Brevo has no contact attribute {', '.join(lacking)}"
+                yield Finding("problem", what, "create it in Brevo, which leaves out what it does not know")
+            else:
+                yield Finding("ok", f"funnels: Brevo has the contact attributes {', '.join(ATTRIBUTES)}")
     except (ContactsError, SettingsError) as error:
         yield Finding("problem", f"funnels: {error}", "docs/funnels.md")

@@ -52,10 +52,11 @@ def sync(
 
         dry = dry_run or context.settings.app_dry_run
         ledgers = ledgers_of(context.home, context.settings)
-        syncing = Syncing(context.settings, ledgers, context.warehouse, _progress(bars))
+        tell = _progress(bars)
+        syncing = Syncing(context.settings, ledgers, context.warehouse, tell)
         place = site_of(context.settings).place
         stages = syncing.preview() if dry else list(at_the_terminal(context.home, syncing))
-        bars.finish("funnels")
+        tell("funnels", 1, 1)
     why = "--dry-run" if dry_run else "APP_DRY_RUN is true"
     out.print(f"site: {place}{f'; dry run ({why}): nothing was written' if dry else ''}", markup=False)
     for stage in stages:
@@ -68,11 +69,16 @@ def sync(
 
 
 def _progress(bars: Bars) -> "Callable[[str, int, int], None]":
+    counting: list[str] = []  # what goes on, its size unknown
+
     def tell(what: str, done: int, total: int) -> None:
+        while counting and counting[-1] != what:
+            bars.finish(counting.pop())
         if total:
             bars.step(what, done, total)
-        else:
+        elif not counting:
             bars.begin(what)
+            counting.append(what)
 
     return tell
 

@@ -14,10 +14,7 @@ from analytics_platform.cli.context import Context, HomeOption, begin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import SecretStr
-
     from analytics_platform.simulate.modx_site import Paid
-    from analytics_platform.sources.modx_names import Names
 
 # Addresses that nobody has: a generated site's, and no real one's.
 _NOBODY = "@example.org"
@@ -43,7 +40,7 @@ def generate(
     """
     context = begin(home)
     from analytics_platform.defs.funnel_syncs import site_of
-    from analytics_platform.simulate.modx import SiteExistsError, write_site
+    from analytics_platform.simulate.modx import SiteWriteError, add_payments, write_site
     from analytics_platform.simulate.modx_site import Site
     from analytics_platform.sources.modx_names import parse_names
 
@@ -53,7 +50,11 @@ def generate(
     url = settings.modx_url
     assert url
     if buyers is not None:
-        _buy(context, url, names, buyers)
+        try:
+            added = add_payments(url, names, _buyers(context, buyers), settings.modx_zone)
+        except SiteWriteError as error:
+            raise JobError(str(error)) from None
+        out.print(f"{counted(added, 'certificate')} bought now", markup=False)
         return
     if results < people:
         raise JobError(f"{people:,} people cannot have taken {results:,} tests: raise --results or lower --people")
@@ -62,19 +63,12 @@ def generate(
     try:
         with Bars() as bars:
             write_site(url, site, names, progress=lambda done, all_: bars.step("tests", done, all_))
-    except SiteExistsError as error:
+    except SiteWriteError as error:
         raise JobError(str(error)) from None
     out.print(
         f"{counted(results, 'test')} and {counted(payments, 'order')} of the last {counted(days, 'day')} in {place}",
         markup=False,
     )
-
-
-def _buy(context: Context, url: "SecretStr", names: "Names", share: float) -> None:
-    from analytics_platform.simulate.modx import add_payments
-
-    added = add_payments(url, names, _buyers(context, share), context.settings.modx_zone)
-    out.print(f"{counted(added, 'certificate')} bought now", markup=False)
 
 
 def _buyers(context: Context, share: float) -> "Iterator[Paid]":

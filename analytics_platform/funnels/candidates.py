@@ -14,6 +14,7 @@ from analytics_platform.funnels.plan import FunnelPlan, FunnelType
 from analytics_platform.funnels.records import NewEntry, Taken
 
 _CHUNK = 5_000  # tests that are looked at together: one question a funnel to the ledger
+_REMEMBERED = 1_000_000  # people found in a funnel who are not asked for again: 150 MB
 
 Known = Callable[[FunnelType, Collection[str]], Collection[str]]
 
@@ -77,11 +78,18 @@ def choose(taken: Iterable[Taken], plan: FunnelPlan, known: Known, purchases: Pu
     counted = {kind: Counted() for kind in plan.active}
     wanting = dict.fromkeys(plan.active, plan.batch) if plan.batch else dict.fromkeys(plan.active, -1)
     since = now - plan.window
+    inside: dict[FunnelType, set[str]] = {kind: set() for kind in plan.active}
     tests = iter(taken) if wanting else iter(())
     while wanting and (chunk := list(islice(tests, _CHUNK))):
+        if sum(map(len, inside.values())) > _REMEMBERED:
+            inside = {kind: set() for kind in plan.active}
         of_interest = [test for test in chunk if test.funnel in wanting and test.taken_at >= since]
-        named = [(test, person.normal(test.email)) for test in of_interest]
-        inside = {kind: frozenset(known(kind, asked)) for kind, asked in _asked(named, chosen)}
+        named = [
+            (test, test.email if test.email in inside[test.funnel] else person.normal(test.email))
+            for test in of_interest
+        ]
+        for kind, asked in _asked(named, chosen, inside):
+            inside[kind].update(known(kind, asked))
         for test, email in named:
             kind = test.funnel
             if kind not in wanting:
@@ -92,7 +100,7 @@ def choose(taken: Iterable[Taken], plan: FunnelPlan, known: Known, purchases: Pu
                 counts.not_addresses += 1
             elif (kind, email) in chosen:
                 counts.again += 1
-            elif email in inside.get(kind, ()):
+            elif email in inside[kind]:
                 counts.known += 1
             else:
                 before = purchases.first_before(email, kind, now)
@@ -104,11 +112,13 @@ def choose(taken: Iterable[Taken], plan: FunnelPlan, known: Known, purchases: Pu
 
 
 def _asked(
-    named: Iterable[tuple[Taken, str | None]], chosen: Collection[tuple[FunnelType, str]]
+    named: Iterable[tuple[Taken, str | None]],
+    chosen: Collection[tuple[FunnelType, str]],
+    inside: Mapping[FunnelType, Collection[str]],
 ) -> Iterator[tuple[FunnelType, list[str]]]:
     """The addresses that the ledger is to be asked about, each once, by funnel."""
     asked: dict[FunnelType, dict[str, None]] = {}
     for test, email in named:
-        if email is not None and (test.funnel, email) not in chosen:
+        if email is not None and email not in inside[test.funnel] and (test.funnel, email) not in chosen:
             asked.setdefault(test.funnel, {})[email] = None
     return ((kind, list(emails)) for kind, emails in asked.items())
