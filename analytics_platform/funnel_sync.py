@@ -70,7 +70,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class Entered:
-    """Who entered at a moment (aware), by active funnel; `skipped`: those without a list."""
+    """Who entered at a moment (aware, a whole second), by active funnel; `skipped`: those without a list."""
 
     at: datetime
     by_funnel: Mapping[FunnelType, Entries]
@@ -125,7 +125,7 @@ class FunnelSync:
 
     def enter(self, held: Held) -> Entered:
         """Those who took a test enter their funnel, up to the plan's batch, each with the job that tells of it."""
-        now = self.clock()
+        now = self._moment()
         chosen = self._chosen(now, self.ledger.known, held)
         entered, customers = Counter[FunnelType](), Counter[FunnelType]()
         done = 0
@@ -157,7 +157,7 @@ class FunnelSync:
 
     def preview(self) -> Preview:
         """What `enter` and `purchases` would come to now. Writes nothing: no ledger where there is none, no lease."""
-        now, began = self.clock(), self.ledger.exists()
+        now, began = self._moment(), self.ledger.exists()
         chosen = self._chosen(now, self.ledger.known if began else _nobody, None)
         new = [entry for entry in chosen.entries if entry.customer_since is None]
         customers = Counter(entry.funnel for entry in chosen.entries if entry.customer_since is not None)
@@ -176,6 +176,10 @@ class FunnelSync:
         )
 
     # ---------------------------------------------------------------- reading
+
+    def _moment(self) -> datetime:
+        """Of entry: a whole second, as the site's payments are. One of that very second is not from before it."""
+        return self.clock().replace(microsecond=0)
 
     def _chosen(
         self,

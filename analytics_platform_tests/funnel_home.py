@@ -3,6 +3,7 @@
 Belongs here: making them, what came of a run. Does not: assertions, a ledger on a clock of its own (`funnel_world.py`).
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,6 +130,18 @@ class FunnelHome:
         """The same home with other settings; None: without that one."""
         changed = {**self.environment, **{name: value for name, value in changes.items() if value is not None}}
         return FunnelHome(self.path, {n: str(v) for n, v in changed.items() if changes.get(n, "") is not None})
+
+    def prepared(self) -> "FunnelHome":
+        """Itself, with all its tables and nothing in them: to be copied, as making them costs more than most tests."""
+        ledgers = ledgers_of(self.home, self.settings)
+        assert not any(ledgers.funnels.counts().values())
+        assert not ledgers.problems.open()
+        self.warehouse.prepare()
+        return self
+
+    def copied(self, path: Path, **changes: object) -> "FunnelHome":
+        """The same elsewhere, with other settings; None: without that one."""
+        return FunnelHome(shutil.copytree(self.path, path), self.environment).but(**changes)
 
     def settled(self) -> "FunnelHome":
         """Itself, with its settings in its file, where the command line finds them."""

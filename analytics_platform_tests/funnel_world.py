@@ -116,7 +116,7 @@ def in_order(brevo: "BrevoServer") -> "BrevoServer":
     """With nobody in it, and nothing to go wrong."""
     for kept in (brevo.contacts, brevo.requests, brevo.faults, brevo.ignored, brevo.unwelcome, brevo.processes):
         kept.clear()
-    brevo.polls, brevo.hook, brevo.accepted_hook = 1, None, None
+    brevo.polls, brevo.hook, brevo.accepted_hook, brevo.reports_at = 1, None, None, ""
     return brevo
 
 
@@ -208,7 +208,8 @@ class World:
 
     def outbox(self) -> Outbox:
         """The outbox, with Brevo."""
-        return Outbox(self.ledger, self.brevo, self.import_from, self.clock, self._tell, self.clock.sleep)
+        lists = self.plan.lists
+        return Outbox(self.ledger, self.brevo, self.import_from, self.clock, self._tell, lists, self.clock.sleep)
 
     @contextmanager
     def held(self, owner: Owner = ME, length: timedelta = LENGTH) -> Iterator[Held]:

@@ -6,8 +6,7 @@ Belongs here: behaviour. Does not: any figure of time or memory, which belong to
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,11 @@ import pytest
 
 from analytics_platform.metrics.catalog import METRICS, Ratio
 from analytics_platform.metrics.dimensions import DIMENSIONS, TOTAL
+from analytics_platform_tests.benchmarking import MODULES
+from analytics_platform_tests.forked import Parent, Process, parent
 from benchmarks import cells
 from benchmarks.cases import CASES, CHATS, DAY_TICKS, Group, chosen
+from benchmarks.data import plain_environment
 from benchmarks.growth import growth_aims, growth_lines
 from benchmarks.measure import Measured
 from benchmarks.table import agreements, aims
@@ -24,55 +26,75 @@ from benchmarks.table import agreements, aims
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Parent]:
+    """A process that has imported what most cases use. Their warnings are nobody's errors, as in the command itself."""
+    with parent("analytics_platform_tests.benchmarking", *MODULES, warnings="default") as found:
+        yield found
+
+
+def words(folder: Path, *options: str) -> list[str]:
     folder.mkdir(exist_ok=True)
-    written = folder / "results.json"
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "--days",
-        "3",
-        "--data",
-        str(folder / "data"),
-        "--json",
-        str(written),
-    ]
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done, json.loads(written.read_text("utf-8")) if written.exists() else {}
+    return ["--days", "3", "--data", str(folder / "data"), "--json", str(folder / "results.json"), *options]
+
+
+def begin(forks: Parent, folder: Path, *options: str) -> Process:
+    """The command, its workers being forks."""
+    return forks.start(
+        "analytics_platform_tests.benchmarking:command",
+        *words(folder, *options),
+        folder=ROOT,
+        environment=plain_environment(),
+    )
+
+
+def outcome(process: Process, folder: Path) -> tuple[str, dict[str, Any]]:
+    """What it printed and wrote."""
+    try:
+        printed = process.stdout.read()
+        assert process.wait() == 0, process.stderr.read()
+    finally:
+        process.end()
+    return printed, json.loads((folder / "results.json").read_text("utf-8"))
 
 
 def measured(cpu: float, checksum: str = "") -> Measured:
     return Measured(cpu, cpu, 1.0, 100.0, facts={"checksum": checksum} if checksum else {})
 
 
-OF_HOMES = [case.name for case in CASES if case.group in (Group.JOB, Group.TICKS)]
 DELIVERIES = [case.name for case in CASES if case.group is Group.DELIVERY]
 ON_SERVER = [case.name for case in CASES if case.name.startswith("c_")]
-# What differs from others in the number of days or chats alone is left out, for it takes a process of a second and more
-# each, and of those that deliver a server besides.
+# What differs from others in the number of days or chats alone, or in which report a job is of, is left out, for it
+# takes a process of a second and more each, and of those that deliver a server besides.
 SAME_CODE = ["f60", "f60_max", "hand60", "hand_facts60", "polars60", "c", "c60", "c60_max", "c_hand60", "c_u"]
-SAME_CODE += ["c_hand", "c_pandas_text60", "delivery_25", "delivery_100"]
+SAME_CODE += ["c_hand", "c_pandas_text60", "delivery_25", "delivery_100", "job_app"]
+OF_HOMES = [case.name for case in CASES if case.group in (Group.JOB, Group.TICKS) and case.name not in SAME_CODE]
 OF_FILES = [case.name for case in CASES if case.name not in OF_HOMES + DELIVERIES + ON_SERVER + SAME_CODE]
 OF_DELIVERY = [name for name in DELIVERIES if name not in SAME_CODE]
 
 
-def every(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+ALL = ("--rows", "0.02", "--rounds", "1", "--only")
+
+
+def every(forks: Parent, folder: Path, names: Sequence[str]) -> dict[str, Any]:
     """The facts of these cases by name; all are measured and printed."""
-    done, results = run(folder, "--rows", "0.02", "--rounds", "1", "--only", *names)
-    assert done.returncode == 0, done.stderr
+    return facts_of(begin(forks, folder, *ALL, *names), folder, names)
+
+
+def facts_of(process: Process, folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    printed, results = outcome(process, folder)
     assert list(results["cases"]) == list(names)
     for name, case in results["cases"].items():
         assert case["cpu"] > 0, name
-        assert name in done.stdout
+        assert name in printed
         # Parts are of what was measured: they may leave something out of the sum, but not exceed it.
         assert sum(case["parts"].values()) <= case["cpu"] * 1.05, name
     return {name: case["facts"] | {"parts": case["parts"]} for name, case in results["cases"].items()}
 
 
 @pytest.mark.slow
-def test_every_case_of_files_runs_and_all_ways_agree(tmp_path: Path) -> None:
-    facts = every(tmp_path, OF_FILES)
+def test_every_case_of_files_runs_and_all_ways_agree(forks: Parent, tmp_path: Path) -> None:
+    facts = every(forks, tmp_path, OF_FILES)
     ways = ("ours", "hand", "hand_facts", "polars", "pandas", "pandas_text")
     assert len({facts[way]["checksum"] for way in ways}) == 1
     assert facts["ours60"]["checksum"] == facts["pandas_text60"]["checksum"] != facts["ours"]["checksum"]
@@ -86,9 +108,9 @@ def test_every_case_of_files_runs_and_all_ways_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_way_on_clickhouse_agrees_with_duckdb(tmp_path: Path) -> None:
+def test_every_way_on_clickhouse_agrees_with_duckdb(forks: Parent, tmp_path: Path) -> None:
     names = ["ours", *(name for name in ON_SERVER if name not in SAME_CODE), "ours60", "audience"]
-    facts = every(tmp_path, [case.name for case in CASES if case.name in names])
+    facts = every(forks, tmp_path, [case.name for case in CASES if case.name in names])
     ways = ("ours", "c_ours", "c_hand_facts", "c_pandas_text")
     assert len({facts[way]["checksum"] for way in ways}) == 1
     assert facts["c_ours60"]["checksum"] == facts["ours60"]["checksum"]
@@ -100,17 +122,17 @@ def test_every_way_on_clickhouse_agrees_with_duckdb(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_growth_leaves_no_files_that_were_not_there(tmp_path: Path) -> None:
-    done, results = run(tmp_path, "--growth", "0.01", "0.02", "--rounds", "1", "--only", "f_max", "ours")
-    assert done.returncode == 0, done.stderr
+def test_growth_leaves_no_files_that_were_not_there(forks: Parent, tmp_path: Path) -> None:
+    process = begin(forks, tmp_path, "--growth", "0.01", "0.02", "--rounds", "1", "--only", "f_max", "ours")
+    printed, results = outcome(process, tmp_path)
     assert set(results["sizes"]) == {"0.01", "0.02"}
-    assert done.stdout.count("\nours ") == 2
+    assert printed.count("\nours ") == 2
     assert not any((tmp_path / "data").iterdir())
 
 
 @pytest.mark.slow
-def test_every_case_of_homes_runs_and_a_day_of_ticks_has_all_kinds(tmp_path: Path) -> None:
-    facts = every(tmp_path, OF_HOMES)
+def test_every_case_of_homes_runs_and_a_day_of_ticks_has_all_kinds(forks: Parent, tmp_path: Path) -> None:
+    facts = every(forks, tmp_path, OF_HOMES)
     ticks, evaluated = facts["ticks"], facts["ticks_sensor"]
     assert facts["ticks_reads"]["ticks"] == ticks["ticks"] == evaluated["ticks"] < DAY_TICKS
     assert ticks["requests"] == 2
@@ -127,12 +149,11 @@ def test_every_case_of_homes_runs_and_a_day_of_ticks_has_all_kinds(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_every_case_of_delivery_sends_all_of_it_once_to_every_chat(tmp_path: Path) -> None:
+def test_every_case_of_delivery_sends_all_of_it_once_to_every_chat(forks: Parent, tmp_path: Path) -> None:
     # That each chat got the whole report once and in order is checked by the cases themselves. Side by side, because
     # they mostly wait: a chat takes one message a second.
-    with ThreadPoolExecutor(len(OF_DELIVERY)) as pool:
-        done = pool.map(lambda name: every(tmp_path / name, [name]), OF_DELIVERY)
-        facts = {name: one for found in done for name, one in found.items()}
+    begun = {name: begin(forks, tmp_path / name, *ALL, name) for name in OF_DELIVERY}
+    facts = {name: facts_of(process, tmp_path / name, [name])[name] for name, process in begun.items()}
     assert {name: one["chats"] for name, one in facts.items()} == {"delivery_loop": 2, "delivery": 5, "delivery_two": 2}
     assert set(CHATS) == set(DELIVERIES)
     assert facts["delivery_loop"]["uploads"] == 12  # six files to each of two chats
@@ -148,10 +169,12 @@ def test_every_case_of_delivery_sends_all_of_it_once_to_every_chat(tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_product_shape_agrees_too_and_its_users_do_more(tmp_path: Path) -> None:
-    done, results = run(
-        tmp_path, "--rows", "0.1", "--rounds", "1", "--shape", "product", "--only", "f", "ours", "pandas"
-    )
+    # As a person starts it: each worker is a process that imports what it needs.
+    options = words(tmp_path, "--rows", "0.1", "--rounds", "1", "--shape", "product", "--only", "f", "ours", "pandas")
+    command = [sys.executable, "-m", "benchmarks", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
     facts = {name: case["facts"] for name, case in results["cases"].items()}
     assert facts["ours"]["checksum"] == facts["pandas"]["checksum"]
     assert 20 <= facts["f"]["feed_actions"] / facts["ours"]["user_days"] <= 50

@@ -1,14 +1,16 @@
 """The outbox against Brevo's API over real HTTP: what goes when, and what each way of going wrong makes of a job."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from analytics_platform.contacts.base import Contact, ContactRefusedError
 from analytics_platform.funnel_outbox import End, Worked
 from analytics_platform.funnels.person import hashed
+from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Job, JobStatus
 from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.leases import LeaseLostError
@@ -81,9 +83,11 @@ def test_contacts_are_told_in_order_and_then_purchases(world: World, brevo: Brev
 class FewAtATime(FunnelLedger):
     """A ledger that gives out few jobs at a time."""
 
-    def due(self, now: datetime, limit: int, after_id: int = 0) -> list[Job]:
+    def due(
+        self, now: datetime, limit: int, after_id: int = 0, funnels: Collection[FunnelType] | None = None
+    ) -> list[Job]:
         assert limit > 2
-        return super().due(now, 2, after_id)
+        return super().due(now, 2, after_id, funnels)
 
 
 def test_all_that_is_due_goes_however_many_there_are(world: World, brevo: BrevoServer) -> None:
@@ -100,14 +104,14 @@ def test_a_refused_contact_fails_with_the_reason_and_the_others_go(world: World,
     world.enter(ANN, BOB, EVE)
     world.buy(BOB)
     worked = world.work()
-    assert worked == Worked(End.DONE, sent=2, failed=1, left=1)  # what he bought waits for him
+    assert worked == Worked(End.DONE, sent=2, failed=1)  # with what he bought
     failed = world.job(BOB)
     assert (failed.status, failed.retries) == (FAILED, 0)
     assert "400" in failed.last_error
     assert f"<address {hashed(BOB)}>" in failed.last_error
     assert told(brevo) == [ANN, BOB, EVE]
     brevo.unwelcome.clear()
-    assert world.ledger.retry(None, world.clock()) == 1
+    assert world.ledger.retry([failed.id], world.clock()) == 2
     assert world.work() == Worked(End.DONE, sent=2)
     assert world.job(BOB).last_error == ""
 
@@ -178,6 +182,7 @@ def test_five_in_a_row_leave_brevo_alone_for_a_minute_and_are_not_counted(world:
     everybody = people(9)
     world.enter(*everybody)
     brevo.faults += [Fault("server_error", email=email, times=0) for email in everybody[1:]]
+    brevo.faults.append(Fault("unavailable", "/account", times=0))
     worked = world.work()
     assert (worked.end, worked.sent, worked.put_off, worked.left) == (End.CIRCUIT, 1, 5, 8)
     assert worked.circuit_open_until is not None
@@ -191,15 +196,93 @@ def test_five_in_a_row_leave_brevo_alone_for_a_minute_and_are_not_counted(world:
     world.clock.moment += timedelta(seconds=59)
     assert world.work() == Worked(End.CIRCUIT, left=8, circuit_open_until=worked.circuit_open_until)
     assert len(brevo.requests) == asked
-    # Then one is let through; it misses, and Brevo is left alone anew.
+    # Then it is asked whether it is there, by nobody's contact; it is not, and is left alone anew.
     world.clock.moment += timedelta(seconds=1)
     again = world.work()
-    assert (again.end, again.put_off) == (End.CIRCUIT, 1)
-    assert set(told(brevo)[asked:]) == {everybody[6]}
+    assert (again.end, again.put_off, again.left) == (End.CIRCUIT, 0, 8)
+    assert {one.path for one in brevo.requests[asked:]} == {"/account"}
+    assert again.circuit_open_until == world.clock() + MINUTE
     brevo.faults.clear()
     world.clock.moment += HOUR
     assert world.work() == Worked(End.DONE, sent=8)
     assert world.ledger.standing().circuit_open_until is None
+
+
+def test_contacts_that_are_never_answered_do_not_block_the_others(world: World, brevo: BrevoServer) -> None:
+    everybody = people(35)
+    world.enter(*everybody)
+    brevo.faults += [Fault("server_error", email=email, times=0) for email in everybody[:3]]
+    brevo.faults += [Fault("in_process", email=email, times=0) for email in everybody[3:5]]
+    waits: list[list[float]] = []
+    for go in range(5):
+        worked = world.work()
+        assert (worked.end, worked.sent, worked.put_off, worked.failed) == (End.DONE, 0 if go else 30, 5, 0)
+        five = [world.job(email) for email in everybody[:5]]
+        assert {one.retries for one in five} == {go + 1}
+        waits.append([(one.next_attempt_at - one.updated_at) / MINUTE for one in five])
+        world.clock.moment = max(one.next_attempt_at for one in five)
+    assert waits == [[minutes] * 5 for minutes in (5, 10, 15, 20, 25)]
+    assert world.work() == Worked(End.DONE, failed=5)
+    assert world.ledger.standing().circuit_open_until is None
+
+
+def test_who_failed_before_comes_after_those_who_did_not(world: World, brevo: BrevoServer) -> None:
+    world.enter(ANN, BOB)
+    brevo.faults.append(Fault("server_error", email=ANN, times=0))
+    world.work()
+    world.enter(EVE)
+    world.clock.moment += HOUR
+    brevo.requests.clear()
+    world.work()
+    assert told(brevo) == [EVE, *[ANN] * 4]
+
+
+def test_after_an_outage_one_contact_that_is_never_answered_does_not_keep_it_closed(
+    world: World, brevo: BrevoServer
+) -> None:
+    world.enter(*people(8))
+    brevo.faults.append(Fault("unavailable", times=0))
+    assert world.work().end is End.CIRCUIT
+    brevo.faults[:] = [Fault("server_error", email=people(1)[0], times=0)]
+    world.clock.moment += 15 * MINUTE
+    worked = world.work()
+    assert (worked.end, worked.sent, worked.put_off) == (End.DONE, 7, 1)
+    assert world.job(people(1)[0]).retries == 1
+
+
+def test_an_account_that_refuses_to_say_whose_it_is_answers(world: World, brevo: BrevoServer) -> None:
+    world.enter(ANN)
+    brevo.faults += [Fault("server_error", email=ANN, times=0), Fault("invalid", "/account", times=0)]
+    worked = world.work()
+    assert (worked.end, worked.put_off, world.job(ANN).retries) == (End.DONE, 1, 1)
+
+
+def test_a_service_that_wants_no_more_requests_says_nothing_of_contacts(world: World, brevo: BrevoServer) -> None:
+    world.enter(*people(9))
+    brevo.faults.append(Fault("limit_reached", email=people(2)[1], value=3000))
+    worked = world.work()
+    # The others are not even sent, as the client keeps to what it was told.
+    assert (worked.end, worked.sent, worked.put_off, worked.left) == (End.CIRCUIT, 1, 5, 8)
+    assert worked.circuit_open_until is not None
+    assert worked.circuit_open_until - world.clock() >= timedelta(seconds=2900)
+    assert {one.retries for one in world.jobs(PENDING)} == {0}
+    world.clock.moment += HOUR
+    assert world.work() == Worked(End.DONE, sent=8)
+
+
+def test_a_refusal_before_anything_is_sent_is_no_answer(world: World, brevo: BrevoServer) -> None:
+    world.enter(*people(6))
+    brevo.faults.append(Fault("unavailable", times=0))
+
+    def refused(_contact: Contact) -> None:
+        raise ContactRefusedError("it cannot be written", asked=False)
+
+    told = world.brevo.upsert
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.brevo, "upsert", lambda one: (refused if one.email == people(3)[2] else told)(one))
+        worked = world.work()
+    assert (worked.end, worked.failed, worked.put_off) == (End.CIRCUIT, 1, 5)
+    assert {one.retries for one in world.jobs(PENDING)} == {0}
 
 
 def test_refused_contacts_do_not_open_it_and_end_a_row(world: World, brevo: BrevoServer) -> None:
@@ -212,7 +295,7 @@ def test_refused_contacts_do_not_open_it_and_end_a_row(world: World, brevo: Brev
     assert {one.retries for one in world.jobs(PENDING)} == {1}
 
 
-@pytest.mark.parametrize("fault", ["unauthorized", "no_credits", "forbidden", "unknown_list"])
+@pytest.mark.parametrize("fault", ["unauthorized", "no_credits", "forbidden", "no_route"])
 def test_a_closed_account_or_an_unknown_list_stops_all_and_fails_nobody(
     world: World, brevo: BrevoServer, fault: str
 ) -> None:

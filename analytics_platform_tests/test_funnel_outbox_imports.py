@@ -9,12 +9,13 @@ import pytest
 
 from analytics_platform.contacts.base import Contact
 from analytics_platform.funnel_outbox import End, Worked
-from analytics_platform.funnels.records import JobStatus
+from analytics_platform.funnels.records import Change, JobStatus
 from analytics_platform_tests.brevo_faults import Fault
 from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
 from analytics_platform_tests.funnel_world import (
     HOUR,
     MINUTE,
+    NOW,
     OTHER,
     World,
     in_order,
@@ -61,7 +62,7 @@ def test_more_than_so_many_are_imported_together(world: World, brevo: BrevoServe
     world.enter(*people(4))
     assert world.work() == Worked(End.DONE, sent=4)
     world.enter(*(f"q{email}" for email in people(5)))
-    world.enter(ANN, BOB, list_id=8)
+    world.enter(ANN, BOB, funnel=OTHER)
     brevo.polls = 3
     worked = world.work()
     assert worked == Worked(End.DONE, sent=2, imported=5)
@@ -129,6 +130,82 @@ def test_a_slow_import_is_left_to_the_next_go_and_rarely_asked_after(world: Worl
     brevo.polls = 1
     world.clock.moment += 15 * MINUTE
     assert world.work() == Worked(End.DONE, sent=1, imported=3)
+
+
+def test_an_import_that_never_ends_is_given_up_after_two_hours(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000_000
+    world.enter(ANN, BOB, EVE)
+    assert world.work().importing == 3
+    world.clock.moment += 2 * HOUR - 15 * MINUTE
+    assert world.work() == Worked(End.DONE, importing=3)
+    world.clock.moment += 15 * MINUTE
+    assert world.work() == Worked(End.DONE, sent=3)
+    assert told(brevo) == [ANN, BOB, EVE]
+    assert {times for kept in brevo.contacts.values() for times in kept.added.values()} == {1}
+
+
+def test_an_import_that_is_tried_again_by_hand_is_told_one_more_time(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000_000
+    world.enter(ANN, BOB, EVE)
+    world.work()
+    assert world.ledger.retry([world.job(BOB).id], world.clock()) == 1
+    assert world.work() == Worked(End.DONE, sent=1, importing=2)
+    assert told(brevo) == [BOB]
+    brevo.polls = 1
+    world.clock.moment += 15 * MINUTE
+    assert world.work() == Worked(End.DONE, imported=2)
+    assert brevo.contacts[BOB].added[7] == 1
+
+
+def test_an_import_that_may_not_be_asked_after_has_failed(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.faults.append(Fault("invalid", "/processes/*", times=0, value="Invalid process id"))
+    world.enter(ANN, BOB, EVE)
+    assert world.work() == Worked(End.DONE, sent=3)
+
+
+def test_an_import_that_cannot_be_asked_after_does_not_keep_the_others_from_it(
+    world: World, brevo: BrevoServer
+) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000_000
+    world.enter(*people(3))
+    assert world.work().importing == 3
+    brevo.faults.append(Fault("server_error", f"/processes/{min(brevo.processes)}", times=0))
+    brevo.polls = 1
+    brevo.requests.clear()
+    world.enter(ANN, BOB, EVE, funnel=OTHER)
+    assert world.work() == Worked(End.DONE, imported=3, importing=3)
+    assert brevo.on(8) == [ANN, BOB, EVE]
+    assert sum(one.path.startswith("/processes") for one in brevo.requests) <= 20
+    world.clock.moment += 2 * HOUR
+    assert world.work() == Worked(End.DONE, sent=3)
+
+
+def test_with_a_report_that_cannot_be_read_all_are_told_one_by_one(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.unwelcome.add(BOB)
+    brevo.reports_at = "http://127.0.0.1:9"
+    world.enter(ANN, BOB, EVE)
+    assert world.work() == Worked(End.DONE, sent=2, failed=1)
+    assert "Invalid email address" in world.job(BOB).last_error
+
+
+def test_a_customer_whose_import_failed_is_not_told(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000_000
+    world.enter(ANN, BOB, EVE)
+    world.work()
+    ann = world.entries()[0]
+    with world.held() as kept:
+        world.ledger.settle(kept.now(), [Change(ann.id, ann.funnel, customer_since=NOW - HOUR)], world.clock())
+    brevo.processes.clear()
+    world.clock.moment += 15 * MINUTE
+    assert world.work() == Worked(End.DONE, sent=2)
+    assert told(brevo) == [BOB, EVE]
+    assert world.job(ANN).status is JobStatus.DROPPED
 
 
 def test_waiting_for_an_import_ends_in_time(world: World, brevo: BrevoServer) -> None:

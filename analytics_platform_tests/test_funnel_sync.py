@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -212,6 +212,20 @@ def test_who_bought_before_gets_no_mail_and_is_not_looked_at_again(
     assert world.run()[0].by_funnel[LANGUAGE] == Entries(looked_at=2, known=2)
 
 
+def test_a_payment_in_the_very_second_of_the_entry_is_at_the_entry(world: World, site: SiteRows) -> None:
+    world.clock.moment += timedelta(seconds=7.9)
+    site.took("ann@people.example", "bob@people.example")
+    site.paid("bob@people.example", -timedelta(seconds=7))
+    assert world.preview().entered.at == NOW + timedelta(seconds=7)
+    entered, purchased, _ = world.run()
+    assert entered.by_funnel[LANGUAGE] == Entries(2, looked_at=2)
+    assert purchased.by_funnel[LANGUAGE] == Settled(1, open=2)
+    site.paid("ann@people.example", -timedelta(seconds=7))
+    world.clock.moment += MINUTE
+    assert world.run()[1].by_funnel[LANGUAGE] == Settled(1, open=1)
+    assert {(one.entered_at, one.purchased_at) for one in world.entries()} == {(NOW + timedelta(seconds=7),) * 2}
+
+
 def test_the_purchase_of_the_hundred_and_first_open_entry_is_found(
     world: World, site: SiteRows, brevo: BrevoServer
 ) -> None:
@@ -328,13 +342,6 @@ def test_the_lease_is_kept_through_long_work(world: World, site: SiteRows) -> No
         worked = replace(world.outbox(), clock=slow).work(kept, NOW + 10 * HOUR)
     assert worked.sent == 20
     assert world.clock() - NOW > 30 * MINUTE
-
-
-def test_what_goes_wrong_inside_gives_the_lease_back(world: World) -> None:
-    with pytest.raises(ZeroDivisionError), world.held():
-        raise ZeroDivisionError
-    with world.held(LATER):
-        pass
 
 
 # ------------------------------------------------------------------------------------------------- everywhere

@@ -5,7 +5,8 @@ Belongs here: this page's drawing. Does not: its figures (`funnels/conversion.py
 
 How it keeps honest: both scales start at zero; a conversion never stands without its interval, and one that leaves the
 scale ends in an arrow; weeks whose people still have time to buy are rings on dotted lines over pale bars, so that a
-fall at the right edge is not taken for one; weeks without entries are gaps.
+fall at the right edge is not taken for one; weeks without entries are gaps. Where only people came who were customers
+already, words stand in place of empty scales.
 
 Light to import: matplotlib is imported inside the functions.
 """
@@ -27,6 +28,8 @@ MOST_WEEKS = 104
 _MARGIN, _TITLE, _FOOT = 40, 150, 116  # the page's edge; title above, key below the panels
 _LEFT, _RIGHT = 150, 1040  # of the plots
 _HEADING, _NAME, _SHARES, _COUNTS, _DATES, _GAP = 56, 54, 200, 130, 44, 36  # of a panel, from its top
+_LEAST = 120  # of a page without panels
+_ALONE = 48  # of the words in place of scales
 _TICK = 12  # between a plot and its numbers
 _APART = 40  # between dates
 _WIDEST, _BAR = 90, 0.64  # of a week; of that, the bar
@@ -48,6 +51,15 @@ class _Panel:
     @property
     def purchased(self) -> int:
         return sum(group.purchased for group in self.weeks.values())
+
+    @property
+    def customers(self) -> int:
+        return sum(group.customers for group in self.weeks.values())
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return _HEADING + (_NAME + _SHARES + _NAME + _COUNTS + _DATES if self.entries else _ALONE)
 
 
 def draw(weeks: Conversions, language: Language) -> bytes:
@@ -72,8 +84,8 @@ def compose(weeks: Conversions, language: Language) -> Sheet:
         for funnel in sorted(FunnelType)
         if (found := {group.week: group for group in weeks.of(funnel) if group.week and group.week >= shown})
     ]
-    panel = _HEADING + _NAME + _SHARES + _NAME + _COUNTS + _DATES
-    height = _TITLE + max(len(panels), 1) * (panel + _GAP) + _FOOT
+    counted = any(panel.entries for panel in panels)
+    height = _TITLE + (sum(panel.height + _GAP for panel in panels) or _LEAST) + (_FOOT if counted else 0)
     sheet = Sheet(style.WIDTH, height, style.DPI)
     room = style.WIDTH - 2 * _MARGIN
     sheet.write(_MARGIN, 54, language.say("E-mail funnels"), size=style.TITLE, bold=True, room=room)
@@ -85,9 +97,12 @@ def compose(weeks: Conversions, language: Language) -> Sheet:
     sheet.write(_MARGIN, 108, under, size=style.BODY, colour=style.QUIET, room=room)
     if not panels:
         sheet.write(_MARGIN, _TITLE + 60, language.say("no entries"), size=style.BODY, colour=style.QUIET)
-    for place, one in enumerate(panels):
-        _Drawing(sheet, language, mondays, one).draw(_TITLE + place * (panel + _GAP))
-    _key(sheet, height - _FOOT, language, weeks)
+    top = _TITLE
+    for panel in panels:
+        _Drawing(sheet, language, mondays, panel).draw(top)
+        top += panel.height + _GAP
+    if counted:
+        _key(sheet, top, language, weeks)
     return sheet
 
 
@@ -113,8 +128,13 @@ class _Drawing:
         sheet, language, panel = self.sheet, self.language, self.panel
         name = language.say(FUNNELS[panel.funnel])
         heading = sheet.write(_MARGIN, top + 26, name, size=style.HEADING, bold=True, room=560)
+        if not panel.entries:
+            told = language.say("no entries; already customers: {count}", count=language.count(panel.customers))
+            y = top + _HEADING + _ALONE / 2
+            sheet.write(_MARGIN, y, told, size=style.BODY, colour=style.QUIET, room=_RIGHT - _MARGIN)
+            return
         entered, bought = language.count(panel.entries), language.count(panel.purchased)
-        share = language.percent(panel.purchased / panel.entries if panel.entries else None)
+        share = language.percent(panel.purchased / panel.entries)
         told = language.say(
             "{purchased} of {entries} bought: {conversion}", purchased=bought, entries=entered, conversion=share
         )
@@ -197,7 +217,7 @@ def _key(sheet: Sheet, top: float, language: Language, weeks: Conversions) -> No
     room = sheet.width - 2 * _MARGIN - 50
     sheet.line([(_MARGIN + 14, top + 14), (_MARGIN + 14, top + 46)], style.SHARE, 5.0)
     sheet.dot(_MARGIN + 14, top + 30, 9.0, style.SHARE)
-    told = language.say("dot: conversion; line: its 95% interval")
+    told = language.say("dot: conversion; line: its 95% interval (arrow: it goes on)")
     sheet.write(_MARGIN + 50, top + 30, told, size=style.SMALL, colour=style.QUIET, room=room)
     if any(group.young and group.entries for group in weeks.groups):
         sheet.line([(_MARGIN + 14, top + 56), (_MARGIN + 14, top + 92)], style.SHARE, 5.0, (5.0, 5.0))

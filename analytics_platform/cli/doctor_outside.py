@@ -90,7 +90,7 @@ def _funnel_tables(context: Context) -> Iterator[Finding]:
         there = "" if ledger.exists() else ": not made yet, the first sync that writes does it"
         yield Finding("ok", f"funnels: tables in {ledger.place}{there}")
     except StateError as error:
-        yield Finding("problem", f"funnels: {error}", "docs/funnels.md")
+        yield Finding("problem", f"funnels: {error}", "FUNNEL_DATABASE_URL, or STATE_URL without it (docs/funnels.md)")
 
 
 def _list(brevo: "Brevo", kind: FunnelType, number: int) -> Finding:

@@ -44,23 +44,27 @@ def sync(
     """
     context = begin(home)
     stages: list[Stage] = []
-    with Bars() as bars:
-        bars.begin("funnels")
-        from analytics_platform.defs.funnel_syncs import Syncing, site_of
-        from analytics_platform.defs.funnels import at_the_terminal
-        from analytics_platform.defs.resources import ledgers_of
+    place = ""
+    dry = dry_run or context.settings.app_dry_run
+    try:
+        with Bars() as bars:
+            bars.begin("funnels")
+            from analytics_platform.defs.funnel_syncs import Syncing, site_of
+            from analytics_platform.defs.funnels import at_the_terminal
+            from analytics_platform.defs.resources import ledgers_of
 
-        dry = dry_run or context.settings.app_dry_run
-        ledgers = ledgers_of(context.home, context.settings)
-        tell = _progress(bars)
-        syncing = Syncing(context.settings, ledgers, context.warehouse, tell)
-        place = site_of(context.settings).place
-        stages = syncing.preview() if dry else list(at_the_terminal(context.home, syncing))
-        tell("funnels", 1, 1)
-    why = "--dry-run" if dry_run else "APP_DRY_RUN is true"
-    out.print(f"site: {place}{f'; dry run ({why}): nothing was written' if dry else ''}", markup=False)
-    for stage in stages:
-        for line in stage.lines:
+            ledgers = ledgers_of(context.home, context.settings)
+            tell = _progress(bars)
+            syncing = Syncing(context.settings, ledgers, context.warehouse, tell)
+            place = site_of(context.settings).place
+            stages.extend(syncing.preview() if dry else at_the_terminal(context.home, syncing))
+            tell("funnels", 1, 1)
+    finally:
+        # What was done is said, also where the part after it ended in an error.
+        why = "--dry-run" if dry_run else "APP_DRY_RUN is true"
+        if stages:
+            out.print(f"site: {place}{f'; dry run ({why}): nothing was written' if dry else ''}", markup=False)
+        for line in (line for stage in stages for line in stage.lines):
             out.print(line, markup=False, soft_wrap=True)
     if failed := [f"{stage.name}: {stage.failure}" for stage in stages if stage.failure]:
         raise JobError("\n".join(failed))
@@ -191,7 +195,7 @@ def _ledger(context: Context) -> "FunnelLedger":
 @outbox.command("list")
 def list_outbox(
     status: Annotated[
-        list[JobStatus] | None, typer.Option(help="Only these; again for more. Default: all but success.")
+        list[JobStatus] | None, typer.Option(help="Only these; again for more. Default: all that is not over.")
     ] = None,
     limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 30,
     home: HomeOption = None,
@@ -207,7 +211,7 @@ def list_outbox(
     if not ledger.exists():
         out.print("no sync has written yet, so there is nothing to be told", markup=False)
         return
-    wanted = status or [one for one in JobStatus if one is not JobStatus.SUCCESS]
+    wanted = status or [one for one in JobStatus if one not in (JobStatus.SUCCESS, JobStatus.DROPPED)]
     counts = ledger.counts()
     jobs = ledger.jobs(wanted, limit)
     out.print(", ".join(f"{counts.get(one, 0):,} {one}" for one in JobStatus), markup=False)
@@ -230,15 +234,19 @@ def list_outbox(
         err.print("there are more: --limit shows them", markup=False)
 
 
+_Id = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="[ID]...", help="As `funnel outbox list` shows them.", min=1, max=2**63 - 1),
+]
+
+
 @outbox.command("retry")
 def retry(
-    ids: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="As `funnel outbox list` shows them.")
-    ] = None,
+    ids: _Id = None,
     every: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """What failed is told once more, by the next sync.
+    """What failed, or is stuck in an import, is told once more by the next sync.
 
     Example: `analytics-platform funnel outbox retry --all`
     """
@@ -247,8 +255,30 @@ def retry(
         raise typer.BadParameter("name some ids, or --all")
     ledger = _ledger(context)
     number = ledger.retry(ids or None, datetime.now(UTC)) if ledger.exists() else 0
-    if ids and number < len(set(ids)):
-        err.print(f"{len(set(ids)) - number} of the ids are not among those that failed", markup=False)
-    out.print(f"{counted(number, 'job')} handed to the next sync", markup=False)
+    _told(ids, number, "failed")
+    when = "the next sync" if not context.settings.app_dry_run else "the next sync with APP_DRY_RUN=false"
+    out.print(f"{counted(number, 'job')} handed to {when}", markup=False)
     if ids and not number:
         raise typer.Exit(1)
+
+
+@outbox.command("drop")
+def drop(ids: _Id = None, home: HomeOption = None) -> None:
+    """What failed or waits is given up: Brevo is not told of it.
+
+    Example: `analytics-platform funnel outbox drop 12`
+    """
+    context = begin(home)
+    if not ids:
+        raise typer.BadParameter("name the ids of jobs, as `funnel outbox list` shows them")
+    ledger = _ledger(context)
+    number = ledger.drop(ids, datetime.now(UTC)) if ledger.exists() else 0
+    _told(ids, number, "failed or wait")
+    out.print(f"{counted(number, 'job')} given up", markup=False)
+    if not number:
+        raise typer.Exit(1)
+
+
+def _told(ids: list[int] | None, number: int, state: str) -> None:
+    if ids and number < len(set(ids)):
+        err.print(f"{len(set(ids)) - number} of the ids are not among those that {state}", markup=False)

@@ -40,7 +40,14 @@ class ContactsError(Exception):
 
 
 class ContactRefusedError(ContactsError):
-    """The service does not take this contact, or this import: the same again would be refused again."""
+    """The service does not take this contact, or this import: the same again would be refused again.
+
+    `asked`: it said so; otherwise nothing was sent, as it could not have taken it.
+    """
+
+    def __init__(self, message: str, *, asked: bool = True) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class ContactsBusyError(ContactsError):
@@ -62,7 +69,8 @@ class ContactsClosedError(ContactsError):
 class Contacts(Protocol):
     """A service that keeps contacts by e-mail, so that telling it the same twice leaves the same. One thread at a time.
 
-    All calls raise ContactsBusyError and ContactsClosedError; those that change something ContactRefusedError too.
+    All calls raise ContactsBusyError, ContactsClosedError and ContactRefusedError; of a call that changes nothing, the
+    last one says that the service answered, and will not answer otherwise.
     """
 
     def upsert(self, contact: Contact) -> None:
@@ -80,5 +88,5 @@ class Contacts(Protocol):
         ...
 
     def import_state(self, process_id: int) -> ImportState:
-        """How far that import is."""
+        """How far that import is. One request, so that whoever may ask so often an hour can count."""
         ...

@@ -27,7 +27,15 @@ from analytics_platform.contacts.base import (
     ContactsError,
     ImportState,
 )
-from analytics_platform.contacts.brevo_answers import Answer, addresses, error_of, lost, no_list, state_of
+from analytics_platform.contacts.brevo_answers import (
+    Answer,
+    ListDoubtedError,
+    addresses,
+    error_of,
+    lost,
+    no_list,
+    state_of,
+)
 from analytics_platform.contacts.brevo_pace import Pace
 from analytics_platform.redaction import install_redaction, register_secret
 
@@ -87,7 +95,8 @@ class Brevo:
             body["listIds"] = list(contact.list_ids)
         if contact.attributes:
             body["attributes"] = dict(contact.attributes)
-        self._ask("POST", "/contacts", "contact", _told, _json(body))
+        data = _json(body)
+        self._to_lists(contact.list_ids, lambda: self._ask("POST", "/contacts", "contact", _told, data))
 
     def import_chunks(self, contacts: Sequence[Contact]) -> Iterator[Sequence[Contact]]:
         """See `base.Contacts`. A contact that is too big by itself is a part by itself."""
@@ -112,11 +121,20 @@ class Brevo:
             raise ValueError("an import needs contacts and lists")
         body = _import_body([_item(contact) for contact in contacts], list_ids)
         if len(body) > IMPORT_BYTES:
-            raise ContactRefusedError(f"an import of {len(body)} bytes is above {IMPORT_BYTES}: cut it into parts")
-        return self._ask("POST", "/contacts/import", "import", lambda answer: _number(answer.told, "processId"), body)
+            said = f"an import of {len(body)} bytes is above {IMPORT_BYTES}: cut it into parts"
+            raise ContactRefusedError(said, asked=False)
+
+        def read(answer: Answer) -> int | None:
+            return _number(answer.told, "processId")
+
+        return self._to_lists(list_ids, lambda: self._ask("POST", "/contacts/import", "import", read, body))
 
     def import_state(self, process_id: int) -> ImportState:
-        """See `base.Contacts`. An import that Brevo does not know (any more) has failed."""
+        """See `base.Contacts`. An import that Brevo does not know (any more) has failed, and so has one whose refused
+        addresses cannot be read: telling everybody again is better than taking the refused ones for told.
+
+        Asked once: it is not tried again.
+        """
 
         def read(answer: Answer) -> tuple[ImportState, str | None] | None:
             if answer.status == 404 and answer.told.get("code"):
@@ -124,7 +142,7 @@ class Brevo:
                 return ImportState(done=True, failed=True, about=about), None
             return state_of(answer.told) if answer.fine else None
 
-        state, report = self._ask("GET", f"/processes/{int(process_id)}", "import", read)
+        state, report = self._ask("GET", f"/processes/{int(process_id)}", "import", read, retries=0)
         return state if report is None else self._with_report(state, report)
 
     def list_name(self, list_id: int) -> str:
@@ -159,25 +177,39 @@ class Brevo:
     def _with_report(self, state: ImportState, link: str) -> ImportState:
         """With the addresses listed there. The link carries its own right to be read: the key stays here."""
         ours = urlsplit(self._base)
-        scheme, place = urlsplit(link)[:2]
+        try:
+            scheme, place = urlsplit(link)[:2]
+        except ValueError:
+            scheme = place = ""
         refused: tuple[str, ...] | None = None
         if scheme == "https" or (scheme, place) == (ours.scheme, ours.netloc):
             try:
                 refused = self._repeated(lambda: self._read_report(link))
-            except ContactsBusyError as error:
-                # Told, and no reason to ask after the import for ever: its files are elsewhere, out of reach perhaps.
-                _log.warning("%s", error)
-        about = "refused addresses" if refused is None else f"{len(refused)} refused addresses"
-        unread = ", whose list cannot be read: look into the import at Brevo" if refused is None else ""
-        return ImportState(state.done, state.failed, f"{state.about}; {about}{unread}", refused or ())
+            except ContactsError as error:
+                # No reason to stop or to ask after the import for ever: its files are elsewhere, out of reach perhaps.
+                _log.warning("the list of refused addresses cannot be read: %s", error)
+        if refused is None:
+            about = "the list of refused addresses cannot be read, so which contacts arrived is not known"
+            return ImportState(state.done, failed=True, about=f"{state.about}; {about}")
+        return ImportState(state.done, state.failed, f"{state.about}; {len(refused)} refused addresses", refused)
 
     def _read_report(self, link: str) -> "tuple[str, ...] | ContactsError | None":
         answer = self._exchange("GET", link, None, {})
         if isinstance(answer, ContactsError):
             return answer
         if answer.status == 429 or answer.status >= 500:
-            return ContactsBusyError(f"the list of refused addresses cannot be read (status {answer.status})")
+            return ContactsBusyError(f"its server answers {answer.status}")
         return addresses(answer.body) if answer.fine else None
+
+    def _to_lists(self, list_ids: Sequence[int], told: Callable[[], _T]) -> _T:
+        """Told, or refused for a reason that speaks of a list: only a list that is not there concerns everybody."""
+        try:
+            return told()
+        except ListDoubtedError as error:
+            refused = error.refused
+        for number in list_ids:
+            self.list_name(number)
+        raise refused
 
     def _ask(
         self,
@@ -186,6 +218,8 @@ class Brevo:
         about: str,
         read: Callable[[Answer], "_T | ContactsError | None"],
         body: bytes | None = None,
+        *,
+        retries: int | None = None,
     ) -> _T:
         """What `read` makes of the answer, which is asked for until only waiting no longer helps.
 
@@ -210,12 +244,13 @@ class Brevo:
             found = read(answer)
             return error_of(answer, seconds, self._host, about) if found is None else found
 
-        return self._repeated(ask)
+        return self._repeated(ask, retries)
 
-    def _repeated(self, job: Callable[[], "_T | ContactsError"]) -> _T:
+    def _repeated(self, job: Callable[[], "_T | ContactsError"], retries: int | None = None) -> _T:
+        repeats = self._retries if retries is None else retries
         tries = Retrying(
             sleep=self._sleep,
-            stop=lambda state: stop_after_attempt(self._retries + 1)(state) or _asked(state) > LONGEST_WAIT_SECONDS,
+            stop=lambda state: stop_after_attempt(repeats + 1)(state) or _asked(state) > LONGEST_WAIT_SECONDS,
             wait=lambda state: 2.0 ** (state.attempt_number - 1) + _JITTER_SECONDS * self._jitter(),
             retry=retry_if_result(lambda found: isinstance(found, ContactsBusyError)),
             before_sleep=_tell,
@@ -293,7 +328,7 @@ def _json(body: object) -> bytes:
     except (TypeError, ValueError) as error:
         # Its kind alone: the text may repeat a value.
         reason = type(error).__name__
-    raise ContactRefusedError(f"the contact has attributes that cannot be written as JSON ({reason})")
+    raise ContactRefusedError(f"the contact has attributes that cannot be written as JSON ({reason})", asked=False)
 
 
 def _told(answer: Answer) -> bool | None:

@@ -63,6 +63,16 @@ class Answer:
         return _short(f"{self.status} {': '.join(filter(None, words))}")
 
 
+class ListDoubtedError(ContactsClosedError):
+    """A refusal that speaks of a list: that is missing, or, where the lists that were named are there, one that has
+    to do with this contact alone (an exclusion list): `refused` is what it is then. Whoever named them looks.
+    """
+
+    def __init__(self, closed: ContactsClosedError, refused: ContactRefusedError) -> None:
+        super().__init__(str(closed))
+        self.refused = refused
+
+
 def error_of(answer: Answer, seconds: float | None, host: str, about: str) -> ContactsError:
     """What an answer other than success means. `seconds`: how long Brevo wants to be left alone; `about`: the request,
     as the sentence names it.
@@ -89,9 +99,10 @@ def error_of(answer: Answer, seconds: float | None, host: str, about: str) -> Co
         return ContactsClosedError(f"Brevo does not let the key of BREVO_API_KEY do it ({said}): see its rights")
     if status in (404, 405) or 300 <= status < 400:
         return ContactsClosedError(f"{host} has no {about} ({said}): check BREVO_BASE_URL")
+    refused = ContactRefusedError(f"Brevo refuses the {about} ({said})")
     if status == 400 and _LIST.search(masked(str(answer.told.get("message") or ""))):
-        return no_list(said)
-    return ContactRefusedError(f"Brevo refuses the {about} ({said})")
+        return ListDoubtedError(no_list(said), refused)
+    return refused
 
 
 def no_list(said: str) -> ContactsClosedError:

@@ -91,7 +91,7 @@ def correction_requests(
                     requests.append(compute_request(days[0], days[-1], moment))
             elif entry.status is Status.FAILED or (entry.status is Status.PRELIMINARY and not entry.numbers):
                 _revive(desk, sight, known, report, entry)
-            elif moved_at := to_correct(desk, known, report, entry, moment):
+            elif moved_at := to_correct(desk, sight, known, report, entry):
                 # An hour is enough for another try of one that did not get through; the ledger sees to the rest.
                 key = f"correction/{report.name}/{entry.period.last}@{moved_at.isoformat()}#{moment:%dT%H}"
                 config = correction_config(report, entry.period)
@@ -149,12 +149,14 @@ def watched(desk: Desk, moment: datetime) -> list[tuple[Report[Any], Entry]]:
     ]
 
 
-def to_correct(desk: Desk, known: Computed, report: Report[Any], entry: Entry, moment: datetime) -> datetime | None:
+def to_correct(desk: Desk, sight: HomeSight, known: Computed, report: Report[Any], entry: Entry) -> datetime | None:
     """When the figures were computed that differ from the delivered ones; None when nothing is to be corrected yet."""
-    computed = data_moment(report, known, entry.period, desk.settings)
-    if computed is None or entry.numbers_at is None or computed <= entry.numbers_at:
+    computed, moment = data_moment(report, known, entry.period, desk.settings), sight.now
+    # Without figures of its tables a report is not made; before the first sync it is, and any figures are newer.
+    if computed is None or (computed <= entry.numbers_at if entry.numbers_at else not report.syncs):
         return None
-    if moment < computed + _QUIET:
+    # What a sync has written needs no rest: it is whole, and the next one, minutes later, moves the same days again.
+    if not sight.settled(report, entry.period) or (report.tables and moment < computed + _QUIET):
         return None
     if _changes(report, entry, desk.settings, desk.warehouse)[1]:
         return computed

@@ -4,7 +4,7 @@ Belongs here: building the parts from settings, the order of a sync, what it tel
 (`funnels/`), doing it (`funnel_sync.py`, `funnel_outbox.py`), assets and schedule (`defs/funnels.py`).
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -15,12 +15,12 @@ from analytics_platform.defs.claims import now
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.funnel_outbox import End, Outbox, Worked
 from analytics_platform.funnel_sync import Entered, FunnelSync, Preview, Purchased
-from analytics_platform.funnels.plan import ATTRIBUTES, FunnelType
-from analytics_platform.funnels.publishing import table_of
+from analytics_platform.funnels.plan import ATTRIBUTES, FunnelPlan, FunnelType
+from analytics_platform.funnels.publishing import published_day
 from analytics_platform.funnels.records import JobStatus
 from analytics_platform.metrics.tables import FUNNEL_CONVERSIONS
 from analytics_platform.metrics.windows import day_window, local_day
-from analytics_platform.settings import Settings, SettingsError
+from analytics_platform.settings import Home, Settings, SettingsError
 from analytics_platform.sources.modx_client import SiteBusyError, SiteError
 from analytics_platform.state.held import Held
 from analytics_platform.warehouses.base import Warehouse
@@ -39,10 +39,12 @@ _PATIENCE = timedelta(hours=1)
 # What is still to be sent, or asked after.
 _TO_BE_TOLD = (JobStatus.PENDING, JobStatus.IMPORTING)
 _KEPT = "nobody was told anything; all of it is kept for the next sync"
+# A newest test that is later than now by more is no matter of clocks that differ a little.
+_CLOCK_SLACK = timedelta(minutes=5)
+_YES = ("1", "t", "true", "y", "yes", "on")
 # Kept free at the end of a sync's turn, so that it is over when the next one begins.
 _REST = timedelta(minutes=1)
-_LONG_AGO = date(2000, 1, 1)
-_EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+_EVER = (date(2000, 1, 1), date(2200, 1, 1))
 # Entries whose days are looked up at a time.
 _LOOKED_AT = 20_000
 
@@ -60,7 +62,7 @@ def site_of(settings: Settings) -> "ModxSite":
     try:
         return ModxSite(settings.modx_url, names, settings.modx_zone, statuses=frozenset(settings.modx_test_statuses))
     except SiteError as error:
-        raise SettingsError(f"MODX_URL: {error}.") from None
+        raise SettingsError(f"{error}.") from None
 
 
 def brevo_of(settings: Settings) -> "Brevo":
@@ -73,6 +75,17 @@ def brevo_of(settings: Settings) -> "Brevo":
         return Brevo(settings.brevo_api_key, settings.brevo_base_url, timeout_seconds=settings.brevo_timeout_seconds)
     except ContactsClosedError as error:
         raise SettingsError(str(error)) from None
+
+
+def braked(home: Home) -> bool:
+    """Whether a file of settings says APP_DRY_RUN=true by now.
+
+    A server has its settings since it was started, and in its environment: whoever writes that line wants it to stop.
+    """
+    from dotenv import dotenv_values
+
+    said = (dotenv_values(path).get("APP_DRY_RUN") for path in (home.settings_file, ".env"))
+    return any((value or "").strip().lower() in _YES for value in said)
 
 
 def lacking_attributes(known: Collection[str]) -> list[str]:
@@ -109,15 +122,17 @@ class Syncing:
 
     def preview(self) -> list[Stage]:
         """What a sync would do. Nothing is written. Raises SettingsError, SiteError, StateError."""
-        return list(_previewed(self._sync().preview(), self.settings))
+        site = site_of(self.settings)
+        return list(_previewed(self._sync(site).preview(), self._left_out(site), self._lists(), self.settings))
 
     def stages(self, held: Held) -> Iterator[Stage]:
         """The parts of a sync, each as it is done. A part that fails does not keep the later ones from their turn.
 
         Raises SettingsError before anything is done, StateError and LeaseLostError.
         """
-        sync, ledger = self._sync(), self.ledgers.funnels
-        if self._needs_brevo():
+        site, ledger = site_of(self.settings), self.ledgers.funnels
+        sync = self._sync(site)
+        if self.settings.funnel_plan.active:
             brevo_of(self.settings)
         first = ledger.standing().last_finished_at is None
         ledger.started(held.now(), self.began)
@@ -125,43 +140,77 @@ class Syncing:
         for name, work in (("entries", sync.enter), ("purchases", sync.purchases)):
             try:
                 done = work(held)
+                left = self._left_out(site) if isinstance(done, Entered) else []
             except SiteError as error:
                 failed = True
                 yield Stage(name, {}, (), str(error), isinstance(error, SiteBusyError))
+                if isinstance(error, SiteBusyError):
+                    break  # it would not answer the next question either
             else:
-                yield _entered(done, self.settings, first=first) if isinstance(done, Entered) else _purchased(done)
+                yield (
+                    _entered(done, left, self.settings, first=first) if isinstance(done, Entered) else _purchased(done)
+                )
         yield self._told(held)
         yield self.published(held, complete=not failed)
         if not failed:
             ledger.finished(held.now(), now())
-        tell_owners(self.ledgers, now())
+        tell_owners(self.ledgers, self.settings.funnel_plan, now())
 
-    def _sync(self) -> FunnelSync:
-        site, ledger = site_of(self.settings), self.ledgers.funnels
-        return FunnelSync(site, ledger, self.settings.funnel_plan, now, self.progress)
+    def _sync(self, site: "ModxSite") -> FunnelSync:
+        return FunnelSync(site, self.ledgers.funnels, self.settings.funnel_plan, now, self.progress)
 
-    def _needs_brevo(self) -> bool:
-        """Whether there is somebody to be told of, or will be."""
-        counts = self.ledgers.funnels.counts()
-        return bool(self.settings.funnel_plan.active) or any(counts.get(status) for status in _TO_BE_TOLD)
+    def _left_out(self, site: "ModxSite") -> list[str]:
+        """Tests that nobody can enter by, and a clock that cannot be right, in words. Raises SiteError."""
+        counts = site.taken_counts(self.began - self.settings.funnel_plan.window)
+        found = {
+            "without an e-mail": counts.blank,
+            "of a test that does not exist": counts.no_test,
+            "without a time": counts.no_time,
+        }
+        said = [f"{number:,} {what}" for what, number in found.items() if number]
+        lines = [f"tests left out: {', '.join(said)}"] if said else []
+        with site.reading():  # whose end also ends the rows that are not taken
+            newest = next(site.taken(self.began + _CLOCK_SLACK, tuple(FunnelType)), None)
+        if newest is not None:
+            minutes = (newest.taken_at - self.began) // timedelta(minutes=1)
+            lines.append(f"the newest test was taken {minutes:,} minutes from now: is MODX_TIMEZONE right?")
+        return lines
+
+    def _lists(self) -> list[str]:
+        """For a dry run: whether Brevo knows the lists."""
+        plan = self.settings.funnel_plan
+        if not plan.active:
+            return []
+        try:
+            with closing(brevo_of(self.settings)) as contacts:
+                return [
+                    f"{kind}: list {plan.lists[kind]} is {contacts.list_name(plan.lists[kind])}" for kind in plan.active
+                ]
+        except (ContactsError, SettingsError) as error:
+            return [f"no contact could be added: {str(error).rstrip('.')}"]
+
+    # ---------------------------------------------------------------- the outbox
 
     def _told(self, held: Held) -> Stage:
         """The outbox: what Brevo is to be told. The lists are looked at before anything is sent."""
-        if not self._needs_brevo():
-            return Stage("outbox", {}, ("outbox: empty, and there is nobody to add to a list",))
+        plan, ledger = self.settings.funnel_plan, self.ledgers.funnels
+        counts, held_back = ledger.counts(), ledger.held(plan.active)
+        if not plan.active and sum(counts.get(status, 0) for status in _TO_BE_TOLD) <= held_back:
+            more = f"; {held_back:,} wait until their funnel has a list again" if held_back else ""
+            return Stage("outbox", {}, (f"outbox: nothing to be told{more}",))
         try:
             contacts = brevo_of(self.settings)
-        except SettingsError as error:  # both lists are 0, and somebody bought just now
+        except SettingsError as error:  # both lists are 0, and somebody bought
             return Stage("outbox", {}, (), f"{str(error).rstrip('.')}; {_KEPT}")
         with closing(contacts):
+            closed_until = ledger.standing().circuit_open_until
             try:
-                for number in self.settings.funnel_plan.lists.values():
-                    if number > 0:
-                        contacts.list_name(number)
+                for kind in plan.active if closed_until is None or closed_until <= now() else ():
+                    contacts.list_name(plan.lists[kind])
             except ContactsError as error:
                 return Stage("outbox", {}, (), f"{error}; {_KEPT}", isinstance(error, ContactsBusyError))
             until = self.began + timedelta(minutes=self.settings.funnel_every_minutes) - _REST
-            box = Outbox(self.ledgers.funnels, contacts, self.settings.brevo_import_from, now, self.progress)
+            box = Outbox(ledger, contacts, self.settings.brevo_import_from, now, self.progress, lists=plan.lists)
             return _worked(box.work(held, max(until, now() + _REST)))
 
     # ------------------------------------------------------------ the warehouse
@@ -170,63 +219,63 @@ class Syncing:
         """Days with entries that changed are replaced in the warehouse. `complete`: it has all until the sync began."""
         ledger, zone = self.ledgers.funnels, self.settings.zone
         warehouse = self.warehouse()
+        stale = self._stale(warehouse)
+        if stale or _stamp(warehouse) != ledger.standing().published_stamp:
+            # Another time zone, another warehouse, an older copy of it, or somebody wrote after us: all of it anew.
+            ledger.unpublish_all(held.now())
         done, rows = set[date](), 0
-        days = self._outdated(warehouse)
+        days = stale
         while days := (days or self._changed()):
-            for day in days:
+            for day in sorted(days):
                 window = day_window(day, zone)
                 start, end = window.start.replace(tzinfo=UTC), window.end.replace(tzinfo=UTC)
-                entries = list(ledger.rows(start, end))
-                rows += warehouse.store_day(FUNNEL_CONVERSIONS, day, table_of(entries, day))
-                ledger.published(held.now(), None, [entry.id for entry in entries])
+                part = published_day(ledger.rows(start, end), day)
+                held.sure()
+                rows += warehouse.store_day(FUNNEL_CONVERSIONS, day, part.table)
+                ledger.published(held.now(), None, part.ids, _stamp(warehouse))
                 done.add(day)
                 self.progress("days published", len(done), 0)
-            days = []
+            days = set()
         if complete:
             ledger.published(held.now(), self.began, ())
         said = f"conversions: {_days(len(done))} brought up to date in the warehouse, {rows:,} entries"
         return Stage("conversions", {"days": len(done), "dagster/row_count": rows}, (said,))
 
-    def _changed(self) -> list[date]:
+    def _changed(self) -> set[date]:
         """Days of entries that the warehouse does not have as they are now: some of them, as long as there are any."""
-        return sorted({self._day_of(moment) for moment in self.ledgers.funnels.unpublished(_LOOKED_AT)})
+        return {self._day_of(moment) for moment in self.ledgers.funnels.unpublished(_LOOKED_AT)}
 
-    def _outdated(self, warehouse: Warehouse) -> list[date]:
-        """All days, where some stand there under another time zone, or the warehouse is a new one.
-
-        In an order by which a killed sync is begun anew: what tells that there is something to do comes last.
-        """
-        # Under another time zone today may have been tomorrow.
-        span = _LONG_AGO, self._day_of(self.began) + timedelta(days=2)
-        there = set(warehouse.computed_days(FUNNEL_CONVERSIONS, *span))
-        stale = there - set(warehouse.current_days(FUNNEL_CONVERSIONS, *span))
-        first = {self._day_of(entry.entered_at) for entry in self.ledgers.funnels.entries_between(*_EVER, 0, 1)}
-        if not stale and first <= there:
-            return []
-        last = stale or first
-        entered = {self._day_of(entry.entered_at) for entry in self.ledgers.funnels.rows(None, None)}
-        return [*sorted(entered - last), *sorted(last)]
+    def _stale(self, warehouse: Warehouse) -> set[date]:
+        """Days that stand there under another time zone."""
+        there = set(warehouse.computed_days(FUNNEL_CONVERSIONS, *_EVER))
+        return there - set(warehouse.current_days(FUNNEL_CONVERSIONS, *_EVER))
 
     def _day_of(self, moment: datetime) -> date:
         return local_day(moment.replace(tzinfo=None), self.settings.zone)
 
 
+def _stamp(warehouse: Warehouse) -> str:
+    """What the warehouse says of what it was last given: the moment; empty when it has nothing."""
+    moments = warehouse.computed_at(FUNNEL_CONVERSIONS, *_EVER).values()
+    return max(moments).isoformat() if moments else ""
+
+
 # --------------------------------------------------------------------- owners
 
 
-def tell_owners(ledgers: Ledgers, moment: datetime) -> None:
+def tell_owners(ledgers: Ledgers, plan: FunnelPlan, moment: datetime) -> None:
     """What a green sync leaves behind: contacts that Brevo did not take, and those that wait for long."""
     ledger, problems = ledgers.funnels, ledgers.problems
     counts = ledger.counts()
-    waiting = ledger.jobs((JobStatus.PENDING,), 1)
-    oldest = waiting[0].created_at if waiting else moment
+    waiting = [ledger.oldest_pending(plan.active), *ledger.importing()[:1]]
+    oldest = min((job.created_at for job in waiting if job), default=moment)
     wrong = {
-        "refused": f"Brevo did not take contacts ({counts[JobStatus.FAILED]:,} times); which and why: "
+        "refused": f"contacts that Brevo did not take: {counts[JobStatus.FAILED]:,}; which and why: "
         "`analytics-platform funnel outbox list --status failed`"
         if counts.get(JobStatus.FAILED)
         else "",
-        "waiting": f"what Brevo is to be told of contacts ({counts[JobStatus.PENDING]:,} times) waits since "
-        f"{oldest:%Y-%m-%d %H:%M} UTC: `analytics-platform funnel outbox list --status pending`"
+        "waiting": f"contacts that wait for Brevo: {sum(counts.get(status, 0) for status in _TO_BE_TOLD):,}, since "
+        f"{oldest:%Y-%m-%d %H:%M} UTC: `analytics-platform funnel outbox list`"
         if moment - oldest > _PATIENCE
         else "",
     }
@@ -240,7 +289,9 @@ def tell_owners(ledgers: Ledgers, moment: datetime) -> None:
 # ------------------------------------------------------------------- in words
 
 
-def _entered(done: Entered, settings: Settings, *, first: bool = False, would: bool = False) -> Stage:
+def _entered(
+    done: Entered, left_out: Sequence[str], settings: Settings, *, first: bool = False, would: bool = False
+) -> Stage:
     lines = []
     if first and not would:
         lines.append(
@@ -271,6 +322,7 @@ def _entered(done: Entered, settings: Settings, *, first: bool = False, would: b
         }
     if done.by_funnel:
         lines += [f"{kind}: nobody enters, as {LIST_SETTINGS[kind]} is 0" for kind in done.skipped]
+    lines += left_out
     return Stage("entries", figures, tuple(lines))
 
 
@@ -292,29 +344,30 @@ def _worked(done: Worked) -> Stage:
     figures: dict[str, int | str] = {
         "sent": done.sent,
         "imported": done.imported,
-        "imports under way": done.importing,
+        "in imports under way": done.importing,
         "refused": done.failed,
         "put off": done.put_off,
         "waiting": done.left,
+        "of them until their funnel has a list": done.held,
     }
     said = [f"{figures[name]:,} {name}" for name in figures if figures[name]]
     why = {
         End.TIME: "; its time was over, the next sync goes on",
-        End.CIRCUIT: "; Brevo does not answer, the next sync tries again",
+        End.CIRCUIT: "; Brevo takes nothing now, the next sync tries again",
     }.get(done.end, "")
     line = f"outbox: {', '.join(said) or 'nothing to be told'}{why}"
     return Stage("outbox", figures, (line,), done.stopped)
 
 
-def _previewed(found: Preview, settings: Settings) -> Iterator[Stage]:
-    entered = _entered(found.entered, settings, would=True)
+def _previewed(found: Preview, left_out: Sequence[str], lists: Sequence[str], settings: Settings) -> Iterator[Stage]:
+    entered = _entered(found.entered, left_out, settings, would=True)
     named = [f"{kind}: the first are {', '.join(people)}" for kind, people in found.persons.items() if people]
     yield Stage(entered.name, entered.figures, (*entered.lines, *named))
     yield _purchased(found.purchased, would=True)
     waiting = sum(found.jobs.get(status, 0) for status in (JobStatus.PENDING, JobStatus.IMPORTING))
     figures: dict[str, int | str] = {"to be added": found.upserts, "to be updated": found.updates, "waiting": waiting}
     line = f"outbox: {found.upserts:,} contacts would be added, {found.updates:,} updated after a purchase"
-    yield Stage("outbox", figures, (f"{line}; {waiting:,} wait already",))
+    yield Stage("outbox", figures, (f"{line}; {waiting:,} wait already", *lists))
 
 
 def _days(number: int) -> str:

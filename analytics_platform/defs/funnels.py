@@ -16,7 +16,7 @@ from pydantic import Field
 
 from analytics_platform.defs.claims import gone, now
 from analytics_platform.defs.failures import later
-from analytics_platform.defs.funnel_syncs import Stage, Syncing
+from analytics_platform.defs.funnel_syncs import Stage, Syncing, braked
 from analytics_platform.defs.liveness import Alive, alive
 from analytics_platform.defs.resources import Ledgers
 from analytics_platform.defs.running import instance_of
@@ -24,7 +24,7 @@ from analytics_platform.defs.shown import column_schema
 from analytics_platform.defs.tables import working
 from analytics_platform.defs.visitor_times import cron_of
 from analytics_platform.metrics.tables import FUNNEL_CONVERSIONS
-from analytics_platform.settings import Home, Settings, SettingsError
+from analytics_platform.settings import Home, Settings, SettingsError, home_folder
 from analytics_platform.sources.modx_client import SiteError
 from analytics_platform.state.database import StateError
 from analytics_platform.state.held import held
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 JOB, STEP = "funnel_sync", "sync_funnels"
+# Not its pace: with another one it would be another schedule, and off.
+SCHEDULE = "funnels_now_and_then"
 _GROUP = "funnels"
 _ABOUT = {
-    "entries": "Who entered: people who took a test within FUNNEL_WINDOW_DAYS and were in none of its kind yet.",
+    "entries": "Who entered: people who took a test within FUNNEL_WINDOW_DAYS and were not in that funnel yet.",
     "purchases": "Who of them bought a certificate since: all open entries are looked at, every time.",
     "outbox": "What Brevo was told of them. What it could not take waits here and goes later.",
     "conversions": "Entries and what came of them in the warehouse, one row each, without addresses.",
@@ -93,8 +95,9 @@ def funnel_assets(engine: str) -> list[dg.AssetsDefinition]:
         failures: list[Stage] = []
         try:
             with working(context, CONVERSIONS, settings):
-                if settings.app_dry_run or config.dry_run:
-                    _look(context, syncing, "APP_DRY_RUN" if settings.app_dry_run else "dry_run")
+                stopped = settings.app_dry_run or braked(home_folder())
+                if stopped or config.dry_run:
+                    _look(context, syncing, "APP_DRY_RUN" if stopped else "dry_run")
                     return
                 with held(ledgers.funnels, alive.owner, now, gone) as lease:
                     for stage in syncing.stages(lease):
@@ -123,7 +126,7 @@ def _look(context: dg.AssetExecutionContext, syncing: Syncing, why: str) -> None
     context.log.info(f"dry run ({why} is true): nothing is written")
     for stage in syncing.preview():
         _say(context, stage)
-        shown = {"dry run": dg.MetadataValue.text("\n".join(stage.lines)), **stage.figures}
+        shown = {"dry run": dg.MetadataValue.md("\n".join(f"- {line}" for line in stage.lines)), **stage.figures}
         context.log_event(dg.AssetObservation(KEYS[stage.name], metadata=shown))
 
 
@@ -178,7 +181,7 @@ def funnel_schedules(settings: Settings, job: "UnresolvedAssetJobDefinition") ->
     every = settings.funnel_every_minutes
 
     @dg.schedule(
-        name=f"funnels_every_{every}_minutes",
+        name=SCHEDULE,
         job=job,
         cron_schedule=cron_of(every),
         execution_timezone="UTC",

@@ -23,6 +23,7 @@ from analytics_platform.defs.office import Office, let_go, note, verdict
 from analytics_platform.defs.partitions import key_of, lookback_periods, of_report
 from analytics_platform.defs.resources import Ledgers, Progress
 from analytics_platform.defs.shown import picture, receipts_table
+from analytics_platform.defs.syncs import SYNCS
 from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.language import Language
 from analytics_platform.messages import Message, Text
@@ -92,12 +93,12 @@ class Ledgered(Protocol):
 def data_moment(report: Report[Any], warehouse: Ledgered, period: Period, settings: Settings) -> datetime | None:
     """When the youngest of the figures behind the report was computed, aware, UTC.
 
-    Those of the period; of all days since START_DATE when the report reads its whole history: a day computed later may
-    take away who was new.
+    Those of the period, also in the tables that its syncs fill; of all days since START_DATE when the report reads its
+    whole history: a day computed later may take away who was new.
     """
     first = settings.start_date if report.whole_history else period.first
-    tables = (TABLES[name] for name in report.tables)
-    moments = [m for table in tables for m in warehouse.computed_at(table.table, first, period.last).values()]
+    tables = [*(TABLES[name].table for name in report.tables), *(SYNCS[name].table for name in report.syncs)]
+    moments = [m for table in tables for m in warehouse.computed_at(table, first, period.last).values()]
     return max(moments).replace(tzinfo=UTC) if moments else None
 
 

@@ -3,7 +3,7 @@
 Belongs here: answering the agenda's questions, each once per look. Does not: deciding (`agenda.py`), acting.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -15,6 +15,7 @@ from analytics_platform.availability import Answer, HourlyCounts, Policy
 from analytics_platform.cadence import Period
 from analytics_platform.defs.metrics import TABLES
 from analytics_platform.defs.resources import Ledgers
+from analytics_platform.defs.syncs import SYNCS
 from analytics_platform.metrics.tables import ResultTable
 from analytics_platform.metrics.windows import day_start, days
 from analytics_platform.reports.base import Report
@@ -26,12 +27,6 @@ from analytics_platform.warehouses.base import Warehouse
 _ASKED_AGAIN = timedelta(minutes=5)
 # How long counts of past days are taken as they were: events of theirs may be loaded again.
 _KEPT = timedelta(hours=1)
-# Until when what is brought from elsewhere is complete, by asset (`Report.syncs`).
-_UP_TO_DATE: Mapping[str, Callable[[Ledgers], datetime | None]] = {
-    "funnels/conversions": lambda ledgers: (
-        ledgers.funnels.standing().published_until if ledgers.funnels.exists() else None
-    ),
-}
 
 
 @dataclass
@@ -162,6 +157,10 @@ class HomeSight:
         current = [self._current(name, first, last) for name in report.tables]
         return [day for day in days(first, last) if not all(day in known for known in current)]
 
+    def settled(self, report: Report[Any], period: Period) -> bool:
+        """Whether nothing of the period waits to be written by the syncs that the report hangs on, if any."""
+        return all(SYNCS[sync].settled(self.ledgers, self._end(period)) for sync in report.syncs)
+
     def prefetch(self, first: date, last: date) -> None:
         """Ask for the days of first..last at once: a table costs the same for sixty days as for one."""
         self._span = (first, last)
@@ -177,14 +176,17 @@ class HomeSight:
     def _behind(self, sync: str, period: Period) -> str:
         """What is missing of a table that is brought up to date from elsewhere: nothing once the period is in it."""
         zone = self.settings.zone
-        end = day_start(period.last + timedelta(days=1), zone).replace(tzinfo=UTC)
-        until = _UP_TO_DATE[sync](self.ledgers)
+        end = self._end(period)
+        until = SYNCS[sync].until(self.ledgers)
         if until is None:
             return f"{sync}: was never brought up to date"
         if until < end:
             said = (f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in (until, end))
             return f"{sync}: up to date until {next(said)}, the period ends at {next(said)}"
         return ""
+
+    def _end(self, period: Period) -> datetime:
+        return day_start(period.last + timedelta(days=1), self.settings.zone).replace(tzinfo=UTC)
 
     def _source(self, source: str, period: Period) -> tuple[str, ...]:
         found = self._answers.get((source, period))

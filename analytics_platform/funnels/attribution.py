@@ -1,6 +1,7 @@
 """What was paid for, and what that makes of entries: a purchase in time, a customer from before, or nothing.
 
-Belongs here: the rule of attribution. Does not: reading payments (`sources/modx.py`), keeping flags (`state/`).
+Belongs here: the rule of attribution, how long a purchase took. Does not: reading payments (`sources/modx.py`), keeping
+flags (`state/`).
 """
 
 from array import array
@@ -14,6 +15,7 @@ from analytics_platform.funnels.records import Change, Entry, Payment
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
 
 
 class Purchases:
@@ -79,6 +81,17 @@ def changes(entries: Iterable[Entry], purchases: Purchases, plan: FunnelPlan) ->
             yield Change(entry.id, entry.funnel, purchased_at=bought)
         elif (before := purchases.first_before(entry.email, entry.funnel, entry.entered_at)) is not None:
             yield Change(entry.id, entry.funnel, customer_since=before)
+
+
+def seconds_to_purchase(entry: Entry) -> int | None:
+    """From the second of entry to the second of purchase; None without a purchase, 0 within the same second.
+
+    So the second of entry and this number give the very second of the purchase. The time between the two, rounded
+    down, would not: it would put a purchase at midnight into the day before, when somebody entered within a second.
+    """
+    if entry.purchased_at is None:
+        return None
+    return (entry.purchased_at.replace(microsecond=0) - entry.entered_at.replace(microsecond=0)) // _SECOND
 
 
 def _ticks(moment: datetime) -> int:

@@ -4,7 +4,7 @@ Belongs here: the figures, by funnel and by week or test, and the lines in which
 come from, messages (`telling.py`), files (`spreadsheet.py`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from math import sqrt
@@ -12,9 +12,11 @@ from statistics import median
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
+from analytics_platform.funnels.attribution import seconds_to_purchase
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Entry
 from analytics_platform.metrics.frames import ratio
+from analytics_platform.metrics.windows import Gap, day_start
 from analytics_platform.queries import Query, compose
 
 By = Literal["test", "week"]
@@ -22,11 +24,16 @@ TITLE = "Funnel conversions"
 NOTHING = "No funnel entries found for the given period."
 
 _95_PERCENT = 1.959963984540054  # standard deviations
+# So far apart the dates of one moment in two zones can be.
+_ZONES_APART = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry as the figures need it. `entered_at`: aware; `seconds_to_purchase`: from the entry, None: none yet."""
+    """An entry as the figures need it. `entered_at`: aware.
+
+    `seconds_to_purchase`: as `attribution.seconds_to_purchase` has them; None: none yet.
+    """
 
     funnel: FunnelType
     test_id: int | None
@@ -36,10 +43,9 @@ class Row:
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        """Of an entry of the ledger; parts of a second are left out."""
-        waited = entry.purchased_at - entry.entered_at if entry.purchased_at is not None else None
-        seconds = None if waited is None else waited // timedelta(seconds=1)
-        return cls(entry.funnel, entry.test_id, entry.entered_at, seconds, entry.customer_since is not None)
+        """Of an entry of the ledger."""
+        waited, customer = seconds_to_purchase(entry), entry.customer_since is not None
+        return cls(entry.funnel, entry.test_id, entry.entered_at, waited, customer)
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
@@ -51,6 +57,12 @@ class Row:
             row["seconds_to_purchase"],
             bool(row["already_customer"]),
         )
+
+    def bought_before(self, moment: datetime) -> bool:
+        """Whether a purchase was made before `moment` (excluded), a whole second."""
+        if self.seconds_to_purchase is None:
+            return False
+        return self.entered_at.replace(microsecond=0) + timedelta(seconds=self.seconds_to_purchase) < moment
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,11 @@ class Group:
     customers: int
     median_seconds: float | None
     young: bool
+
+    @property
+    def anybody(self) -> bool:
+        """Whether there is anybody in it, customers included."""
+        return bool(self.entries or self.customers)
 
     @property
     def conversion(self) -> float | None:
@@ -102,6 +119,12 @@ class Conversions:
         """The groups of a funnel."""
         return tuple(group for group in self.groups if group.funnel is funnel)
 
+    def covering(self, funnels: Collection[FunnelType]) -> "Conversions":
+        """With a group of nobody for each of these funnels that has none. Of figures by funnel alone."""
+        lacking = set(funnels) - {group.funnel for group in self.groups}
+        nobody = (_Counting([]).group(funnel, None, None) for funnel in lacking)
+        return replace(self, groups=tuple(sorted((*self.groups, *nobody), key=_place)))
+
 
 def wilson(successes: int, trials: int) -> tuple[float, float] | None:
     """Wilson's 95 % interval of a share; None without trials. It holds for few trials, and for 0 and all of them."""
@@ -119,12 +142,12 @@ def conversions(
 ) -> Conversions:
     """The figures of these entries by funnel, or by funnel and the week (in `zone`, from Monday) or the test of entry.
 
-    They are as of a moment (aware): whoever entered later is left out, and so is a later purchase. Rows are gone
-    through once and not kept.
+    They are as of a moment (aware): what was before it counts, an entry or a purchase at that very moment does not.
+    Purchases are known to the second, and so should the moment be. Rows are gone through once and not kept.
     """
     found: dict[tuple[FunnelType, date | int | None], _Counting] = {}
     for row in rows:
-        if row.entered_at > as_of:
+        if row.entered_at >= as_of:
             continue
         key = week_of(row.entered_at, zone) if by == "week" else row.test_id if by == "test" else None
         counting = found.setdefault((row.funnel, key), _Counting([]))
@@ -147,13 +170,29 @@ def conversions(
 
 def week_of(moment: datetime, zone: ZoneInfo) -> date:
     """The Monday of the local week of a moment."""
-    day = moment.astimezone(zone).date()
+    return week_start(moment.astimezone(zone).date())
+
+
+def week_start(day: date) -> date:
+    """The Monday on or before that day."""
     return day - timedelta(days=day.weekday())
 
 
-def between(first: date, last: date) -> Query:
-    """The entries of local days, both included, from results.funnel_conversions, ordered by entry; for `Row.read`."""
-    return compose("funnel_conversions", {"first_day": first, "last_day": last})
+def between(first: date, last: date, zone: ZoneInfo) -> Query:
+    """Who entered on the local days of `zone`, both included, from results.funnel_conversions; for `Row.read`.
+
+    One row an entry, in the order of entry, whatever zone the days were written in.
+    """
+    window = Gap(first, last).window(zone)
+    return compose(
+        "funnel_conversions",
+        {
+            "first_day": first - _ZONES_APART,
+            "last_day": last + _ZONES_APART,
+            "start": window.start,
+            "end": window.end,
+        },
+    )
 
 
 def lines(found: Conversions, title: str = TITLE) -> list[str]:
@@ -188,9 +227,8 @@ class _Counting:
             self.customers += 1
             return
         self.entries += 1
-        waited = row.seconds_to_purchase
-        if waited is not None and row.entered_at + timedelta(seconds=waited) <= as_of:
-            self.seconds.append(waited)
+        if row.seconds_to_purchase is not None and row.bought_before(as_of):
+            self.seconds.append(row.seconds_to_purchase)
         elif row.entered_at + attribution > as_of:
             self.open += 1
 
@@ -209,7 +247,7 @@ class _Counting:
 
 
 def _week_end(monday: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(monday + timedelta(days=7), datetime.min.time(), zone).astimezone(UTC)
+    return day_start(monday + timedelta(days=7), zone).replace(tzinfo=UTC)
 
 
 def _place(group: Group) -> tuple[str, date, int]:

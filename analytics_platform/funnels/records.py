@@ -87,12 +87,14 @@ class JobStatus(StrEnum):
     IMPORTING = "importing"  # handed over with others; the mailing service works on it
     SUCCESS = "success"
     FAILED = "failed"
+    DROPPED = "dropped"  # a person gave it up
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A row of the outbox, with its entry's address. `payload`: funnel_type, user_id, test_id, list_ids, attributes.
 
+    The lists are those of the entry, for the record: a contact goes to where its funnel leads when it is told.
     `process_id`: the import that it is part of. `retries`: how many times it was tried again.
     """
 

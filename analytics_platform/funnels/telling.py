@@ -29,7 +29,8 @@ YOUNG = timedelta(days=30)
 class Months:
     """A month of local days, first to last, and the one before it, which began on `earlier`.
 
-    `month`, `before`: by funnel, each as of its own end. `before_since`: the month before, as of this one's end.
+    `month`, `before`: by funnel, each as of its own end; `month` has all funnels of either, if only with nobody in it.
+    `before_since`: the month before, as of this one's end.
     `weeks`: both months by week, from the Monday on or before `earlier`; `tests`: this month by test; as of its end.
     """
 
@@ -45,7 +46,7 @@ class Months:
     @property
     def empty(self) -> bool:
         """Whether nobody entered in the month, customers neither."""
-        return not self.month.groups
+        return not any(group.anybody for group in self.month.groups)
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,14 @@ def months(rows: Sequence[Row], first: date, last: date, earlier: date, zone: Zo
     ours = [row for row in rows if middle <= row.entered_at < end]
     theirs = [row for row in rows if begin <= row.entered_at < middle]
     all_weeks = (row for row in rows if week <= row.entered_at < end)
+    before = conversions(theirs, zone=zone, as_of=middle, attribution=YOUNG)
+    month = conversions(ours, zone=zone, as_of=end, attribution=YOUNG)
     return Months(
         first,
         last,
         earlier,
-        month=conversions(ours, zone=zone, as_of=end, attribution=YOUNG),
-        before=conversions(theirs, zone=zone, as_of=middle, attribution=YOUNG),
+        month=month.covering([group.funnel for group in before.groups]),
+        before=before,
         before_since=conversions(theirs, zone=zone, as_of=end, attribution=YOUNG),
         weeks=conversions(all_weeks, zone=zone, as_of=end, attribution=YOUNG, by="week"),
         tests=conversions(ours, zone=zone, as_of=end, attribution=YOUNG, by="test"),
@@ -103,7 +106,7 @@ def text(told: Months, language: Language) -> Text:
 
 
 def compared(told: Months) -> list[Compared]:
-    """The funnels of the month by name, each with the month before."""
+    """The funnels that anybody entered in either month, by name, each with the month before."""
     before, since = ({group.funnel: group for group in part.groups} for part in (told.before, told.before_since))
     return [
         Compared(FUNNELS[group.funnel], group, before.get(group.funnel), since.get(group.funnel))

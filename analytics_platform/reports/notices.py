@@ -13,7 +13,7 @@ from analytics_platform.metrics.frames import growth
 from analytics_platform.reports.base import Number, Report, fill
 
 # What readers call the event tables.
-_SOURCES = {"feed_actions": "feed", "message_actions": "messages"}
+_SOURCES = {"feed_actions": "feed", "message_actions": "messages", "funnels/conversions": "e-mail funnels"}
 # As many as one message holds.
 _DIGEST_PERIODS = 30
 

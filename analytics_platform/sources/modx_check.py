@@ -211,7 +211,7 @@ def _counts(look: _Look) -> Iterator[SiteFinding]:
     else:
         yield SiteFinding("note", f"no test was taken in the last {days}", "check FUNNEL_WINDOW_DAYS and MODX_TIMEZONE")
     if timeless := int(look.one(look.statements.timeless(earliest(kind)))):
-        yield SiteFinding("note", f"tests without a time: {timeless}; they are left out", "nothing, or correct them")
+        yield SiteFinding("note", f"tests without a time: {timeless}; they are left out", "correct them there")
 
 
 def _joined(look: _Look) -> Iterator[SiteFinding]:

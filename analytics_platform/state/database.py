@@ -245,7 +245,9 @@ class Database:
             yield
         except (exc.DBAPIError, exc.TimeoutError) as error:
             cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
-            said = " ".join(str(cause).split())
+            # PyMySQL's errors are a number and a text.
+            text = cause.args[1] if self._kind == "mysql" and len(cause.args) == 2 else cause
+            said = " ".join(str(text).split())
             for secret in self._secrets():
                 said = said.replace(secret, "<password>")
             if self._schema.personal:

@@ -143,4 +143,6 @@ SYNCS = Table(
     _column("published_until", UtcMoment, nullable=True),
     _column("last_mode", String(10), nullable=True),
     _column("circuit_open_until", UtcMoment, nullable=True),
+    # What the warehouse said of itself when it was last published to.
+    _column("published_stamp", LongWords, nullable=True),
 )

@@ -1,7 +1,8 @@
 """The funnel ledger: who is in which funnel, who bought, what the mailing service is still to be told.
 
 Belongs here: what is written together, and the lease that every write shows. Does not: rules (`analytics_platform/
-funnels/`), SQL (`funnel_rows.py`), the lease itself (`leases.py`), running (`funnel_sync.py`, `funnel_outbox.py`).
+funnels/`), SQL (`funnel_rows.py`, `funnel_jobs.py`), the lease itself (`leases.py`), running (`funnel_sync.py`,
+`funnel_outbox.py`).
 
 An entry and its job for the mailing service are written in one transaction, so neither is ever there without the other.
 One row of `funnel_entries` is a person in a funnel, one of `brevo_sync_outbox` something to be told about that.
@@ -24,6 +25,7 @@ from analytics_platform.state.owners import Owner
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from analytics_platform.state.funnel_jobs import FunnelJobs
     from analytics_platform.state.funnel_rows import FunnelRows
 
 _NAME = "e-mail funnels"
@@ -35,6 +37,7 @@ class Standing:
     """How things stand; None for what has not happened. `published_until`: the warehouse has entries up to then.
 
     `last_mode`: how the last sync ran, `dry` or `real`. `circuit_open_until`: the mailing service is left alone.
+    `published_stamp`: what the warehouse said of itself when it was last published to; empty when it never was.
     """
 
     last_started_at: datetime | None = None
@@ -42,6 +45,7 @@ class Standing:
     published_until: datetime | None = None
     last_mode: str | None = None
     circuit_open_until: datetime | None = None
+    published_stamp: str = ""
 
 
 class FunnelLedger:
@@ -146,53 +150,95 @@ class FunnelLedger:
         with self._rows() as rows:
             return rows.unpublished(limit)
 
-    def published(self, lease: Lease, until: datetime | None, entry_ids: Iterable[int]) -> None:
-        """The warehouse has these entries as they are; `until`: and everything before. None: as it was."""
+    def published(
+        self, lease: Lease, until: datetime | None, entry_ids: Iterable[int], stamp: str | None = None
+    ) -> None:
+        """The warehouse has these entries as they are; `until`: and everything before. None: as it was.
+
+        `stamp`: what that warehouse says of itself, by which another one is known; None: as it was.
+        """
+        stands: dict[str, datetime | str] = {} if until is None else {"published_until": utc(until)}
+        if stamp is not None:
+            stands["published_stamp"] = stamp
         with self._rows(lease) as rows:
             rows.publish(entry_ids)
-            if until is not None:
-                rows.stand(published_until=utc(until))
+            if stands:
+                rows.stand(**stands)
+
+    def unpublish_all(self, lease: Lease) -> None:
+        """The warehouse has nothing of it any more, or is another one: all entries are to be published again."""
+        with self._rows(lease) as rows:
+            rows.unpublish_all()
 
     # ------------------------------------------------------------------- jobs
 
-    def due(self, now: datetime, limit: int, after_id: int = 0) -> list[Job]:
-        """Pending jobs whose time has come, by id; an update comes only after its entry's upsert succeeded."""
-        with self._rows() as rows:
-            return rows.due(utc(now), after_id, limit)
+    def due(
+        self, now: datetime, limit: int, after_id: int = 0, funnels: Collection[FunnelType] | None = None
+    ) -> list[Job]:
+        """Pending jobs whose time has come, by id; an update comes only after its entry's upsert succeeded.
+
+        Upserts of these funnels alone (None: of all), and of nobody who turned out to be a customer.
+        """
+        with self._jobs() as jobs:
+            return jobs.due(utc(now), after_id, limit, funnels)
+
+    def held(self, funnels: Collection[FunnelType]) -> int:
+        """How many pending jobs wait until their funnel leads to a list, as these funnels do: upserts of the others,
+        and the updates that wait for those."""
+        with self._jobs() as jobs:
+            return jobs.held(funnels)
+
+    def oldest_pending(self, funnels: Collection[FunnelType]) -> Job | None:
+        """The pending job that was made first and is not held, where these funnels lead to a list."""
+        with self._jobs() as jobs:
+            return jobs.oldest_pending(funnels)
 
     def importing(self) -> list[Job]:
-        """Jobs that the mailing service was handed over with others, by id."""
-        with self._rows() as rows:
-            return rows.with_status([JobStatus.IMPORTING], None)
+        """Jobs that the mailing service was handed over with others, by id; `updated_at` is when."""
+        with self._jobs() as jobs:
+            return jobs.with_status([JobStatus.IMPORTING], None)
 
     def by_id(self, ids: Collection[int]) -> list[Job]:
         """Those that there are, by id."""
-        with self._rows() as rows:
-            return rows.by_id(ids)
+        with self._jobs() as jobs:
+            return jobs.by_id(ids)
 
     def note(self, lease: Lease, outcomes: Sequence[Outcome], now: datetime) -> None:
-        """What became of jobs, in one transaction. The next try stays when it was where an outcome names none."""
+        """What became of jobs, in one transaction. The next try stays when it was where an outcome names none.
+
+        With an upsert that failed its update fails as well. What a person dropped meanwhile is not tried again, nor is
+        the upsert of somebody who turned out to be a customer.
+        """
         now = utc(now)
-        with self._rows(lease) as rows:
-            rows.note(outcomes, now)
+        with self._jobs(lease) as jobs:
+            jobs.note(outcomes, now)
 
     def jobs(self, statuses: Collection[JobStatus], limit: int) -> list[Job]:
         """Those of these statuses, by id."""
-        with self._rows() as rows:
-            return rows.with_status(statuses, limit)
+        with self._jobs() as jobs:
+            return jobs.with_status(statuses, limit)
 
     def counts(self) -> Mapping[JobStatus, int]:
         """How many jobs have each status; every status is there."""
-        with self._rows() as rows:
-            return rows.counts()
+        with self._jobs() as jobs:
+            return jobs.counts()
 
     def retry(self, ids: Collection[int] | None, now: datetime) -> int:
-        """Failed jobs (None: all of them) are due at once, with all their retries again; how many.
+        """Jobs that failed (None: all of them) or, where they are named, are part of an import, are due at once, with
+        all their retries again; how many. An update and the upsert that it failed with begin anew together.
 
-        Needs no lease: nobody works on a failed job.
+        Needs no lease: nobody works on a failed job, and what becomes of an import changes only what is part of it.
         """
         with self._database.write() as con:
-            return _rows_of(con).retry(ids, utc(now))
+            return _jobs_of(con).retry(ids, utc(now))
+
+    def drop(self, ids: Collection[int], now: datetime) -> int:
+        """Failed or pending jobs that a person gives up, with the updates of dropped upserts; how many.
+
+        Needs no lease. One that is being told at this moment may still arrive, and is a success then.
+        """
+        with self._database.write() as con:
+            return _jobs_of(con).drop(ids, utc(now))
 
     # ------------------------------------------------------------------ syncs
 
@@ -202,7 +248,8 @@ class FunnelLedger:
             row = rows.standing()
         if row is None:
             return Standing()
-        return Standing(**{name: row[name] for name in Standing.__dataclass_fields__})
+        stands = {name: row[name] for name in Standing.__dataclass_fields__}
+        return Standing(**{**stands, "published_stamp": row["published_stamp"] or ""})
 
     def started(self, lease: Lease, now: datetime, mode: str = "real") -> None:
         """A sync begins."""
@@ -221,17 +268,29 @@ class FunnelLedger:
 
     @contextmanager
     def _rows(self, lease: Lease | None = None) -> "Iterator[FunnelRows]":
+        with self._connected(lease) as con:
+            from analytics_platform.state.funnel_rows import FunnelRows
+
+            yield FunnelRows(con)
+
+    @contextmanager
+    def _jobs(self, lease: Lease | None = None) -> "Iterator[FunnelJobs]":
+        with self._connected(lease) as con:
+            yield _jobs_of(con)
+
+    @contextmanager
+    def _connected(self, lease: Lease | None) -> "Iterator[Connection]":
         """To read; with a lease, to write while nobody takes that."""
         if lease is None:
             with self._database.read() as con:
-                yield _rows_of(con)
+                yield con
             return
         with self._database.write() as con:
             leases.check(con, lease)
-            yield _rows_of(con)
+            yield con
 
 
-def _rows_of(con: "Connection") -> "FunnelRows":
-    from analytics_platform.state.funnel_rows import FunnelRows
+def _jobs_of(con: "Connection") -> "FunnelJobs":
+    from analytics_platform.state.funnel_jobs import FunnelJobs
 
-    return FunnelRows(con)
+    return FunnelJobs(con)

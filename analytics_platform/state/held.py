@@ -36,6 +36,15 @@ class Held:
             self._lease = self._ledger.renew(self._lease, now, self._length)
         return self._lease
 
+    def sure(self) -> Lease:
+        """The lease, renewed whenever it runs out, so that it is ours for certain and for its whole length from now on.
+
+        Ask for it right before writing elsewhere than into the ledger, which looks at the lease by itself. Raises
+        LeaseLostError when somebody else has it by now.
+        """
+        self._lease = self._ledger.renew(self._lease, self._clock(), self._length)
+        return self._lease
+
     def release(self) -> None:
         """Give it back, if it is still ours."""
         self._ledger.release(self._lease)

@@ -51,6 +51,7 @@ CASES: dict[str, list[Row]] = {
     "sixty weeks": many(60, 12, 0.2),
     "three years": many(156, 5, 0.2),
     "customers alone": week(2, 0, 0, customers=4),
+    "customers beside": [*week(2, 0, 0, OTHER, customers=4), *week(3, 20, 2)],
     "crowds": [*week(6, 30_000, 700), *week(1, 12_000, 30, OTHER)],
     "nothing": [],
 }
@@ -124,8 +125,19 @@ def test_an_interval_is_around_its_conversion_and_none_is_shown_without() -> Non
         (x, one), (_, other) = line.points
         assert dot.x == x
         assert min(one, other) - 1e-6 <= dot.y <= max(one, other) + 1e-6
-    customers = drawn("customers alone")
-    assert len([m for m in customers.marks if isinstance(m, Disc)]) == 1  # the key's
+
+
+@every_language
+def test_customers_alone_are_told_in_words_without_empty_scales(code: str) -> None:
+    language = Language(code)
+    said = language.say("no entries; already customers: {count}", count=4)
+    alone = drawn("customers alone", code)
+    assert [words.text for words in alone.words][-2:] == [language.say("Language tests"), said]
+    assert alone.marks == list(alone.words)
+    beside = drawn("customers beside", code)
+    assert said in [words.text for words in beside.words]
+    assert len(bars(beside)) == 1
+    assert beside.height < drawn("usual", code).height
 
 
 def test_an_interval_beyond_the_scale_ends_in_an_arrow() -> None:

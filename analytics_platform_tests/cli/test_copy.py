@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,9 +27,9 @@ def lines(out: str) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in out.splitlines() if ": " in line)
 
 
-def rows(folder: Path, database: str, table: str) -> list[tuple[object, ...]]:
+def rows(folder: Path, database: str, table: str, which: str = "true") -> list[tuple[object, ...]]:
     with duckdb.connect(folder / f"{database}.duckdb", read_only=True) as console:
-        return console.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall()
+        return console.execute(f"SELECT * FROM {table} WHERE {which} ORDER BY ALL").fetchall()
 
 
 def test_from_home_to_home(run: Run, home: Path, tmp_path: Path) -> None:
@@ -53,26 +54,6 @@ def test_from_home_to_home(run: Run, home: Path, tmp_path: Path) -> None:
     (other / "settings.env").write_text(f"START_DATE={FIRST}\n", "utf-8")
     assert run("materialize", "--date", LAST, "--home", other).code == 0
     assert run("copy", "--to", address(other), *RANGE, "--only", "events", "--home", home).code == 0
-
-
-def test_to_clickhouse_and_back(
-    run: Run, home: Path, tmp_path: Path, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = clickhouse.empty_database()
-    monkeypatch.setenv("WAREHOUSE_URL", url)
-    there = run("copy", *RANGE, "--home", home)
-    assert there.code == 0, there.err
-    assert f"to ClickHouse at 127.0.0.1:{clickhouse.port}" in there.out
-    slices = ("slices", "--from", FIRST, "--to", LAST, "--home", home)
-    on_server = run(*slices)
-    assert on_server.code == 0, on_server.err
-
-    monkeypatch.delenv("WAREHOUSE_URL")
-    back = tmp_path / "back"
-    assert run("copy", "--from", url, "--to", address(back), *RANGE, "--home", home).code == 0
-    assert sorted(run(*slices).out.splitlines()) == sorted(on_server.out.splitlines())
-    for database, table in (("events", "message_actions"), ("results", "first_seen"), ("results", "app_daily")):
-        assert rows(back, database, table) == rows(home, database, table)
 
 
 def test_into_the_homes_own_warehouse_its_partitions_begin_with_the_first_day(
@@ -140,14 +121,29 @@ def test_a_password_on_the_command_line_is_a_secret(run: Run, home: Path) -> Non
 def test_the_commands_of_the_page_run_in_its_order(
     run: Run, home: Path, tmp_path: Path, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """They lead to ClickHouse and back."""
     page = (Path(__file__).parents[2] / "docs" / "copying.md").read_text("utf-8")
-    url, place = clickhouse.empty_database(), address(tmp_path / "backup")
+    url, back, until = clickhouse.empty_database(), tmp_path / "backup", FIRST + timedelta(days=2)
+    named = {"$WAREHOUSE_URL": url, "duckdb:///srv/backup": address(back), "2026-11-01": str(FIRST)}
+    named["2026-11-20"] = str(until)
     monkeypatch.setenv("WAREHOUSE_URL", url)
-    named = {"$WAREHOUSE_URL": url, "duckdb:///srv/backup": place, "2026-11-01": str(FIRST), "2026-11-20": str(LAST)}
-    ran = 0
+    said = []
     for line in re.findall(r"^analytics-platform (.*)$", page, re.MULTILINE):
         done = run(*(named.get(word, word) for word in shlex.split(line)), "--home", home)
         assert done.code == 0, done.err
-        ran += 1
-    assert ran == 3
-    assert rows(tmp_path / "backup", "results", "user_day") == rows(home, "results", "user_day")
+        said.append(done.out)
+    assert len(said) == 3
+    assert f"to ClickHouse at 127.0.0.1:{clickhouse.port}" in said[1]
+
+    slices = ("slices", "--from", FIRST, "--to", until, "--home", home)
+    on_server = run(*slices)
+    assert on_server.code == 0, on_server.err
+    monkeypatch.delenv("WAREHOUSE_URL")
+    assert sorted(run(*slices).out.splitlines()) == sorted(on_server.out.splitlines())
+    for table in ("user_day", "first_seen", "app_daily"):
+        copied = rows(back, "results", table)
+        assert copied == rows(home, "results", table, f"event_date <= '{until}'")
+        assert copied
+    copied = rows(back, "events", "message_actions")
+    assert copied == rows(home, "events", "message_actions", f"time < '{until + timedelta(days=1)}'")
+    assert copied

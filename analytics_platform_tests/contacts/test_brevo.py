@@ -9,7 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from analytics_platform.contacts import brevo as module
-from analytics_platform.contacts.base import Contact, ContactRefusedError, ContactsClosedError, ImportState
+from analytics_platform.contacts.base import (
+    Contact,
+    ContactRefusedError,
+    ContactsBusyError,
+    ContactsClosedError,
+    ImportState,
+)
 from analytics_platform.contacts.brevo import Brevo
 from analytics_platform_tests.brevo_faults import Fault, FaultKind
 from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
@@ -147,8 +153,8 @@ def test_an_import_says_which_addresses_brevo_refused(
     assert "/reports/" not in caplog.text  # whoever has the link has the addresses
 
 
-@pytest.mark.parametrize("kind", ["forbidden", "server_error", "drop"])
-def test_a_report_that_cannot_be_read_is_told_and_does_not_hold_the_import(
+@pytest.mark.parametrize("kind", ["forbidden", "server_error", "drop", "unauthorized"])
+def test_with_a_report_that_cannot_be_read_an_import_has_failed(
     server: BrevoServer, brevo: Brevo, kind: FaultKind, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.unwelcome = {"b@example.com"}
@@ -156,8 +162,8 @@ def test_a_report_that_cannot_be_read_is_told_and_does_not_hold_the_import(
     server.finish_imports()
     server.faults.append(Fault(kind, "/reports/*", times=0))
     state = brevo.import_state(number)
-    assert (state.done, state.refused) == (True, ())
-    assert "whose list cannot be read: look into the import at Brevo" in state.about
+    assert (state.done, state.failed, state.refused) == (True, True, ())
+    assert state.about.endswith("cannot be read, so which contacts arrived is not known")
     assert "b@example.com" not in caplog.text
 
 
@@ -166,8 +172,19 @@ def test_a_report_elsewhere_is_read_over_tls_alone(server: BrevoServer, brevo: B
     number = brevo.start_import([Contact("b@example.com")], [7])
     with brevo_server() as elsewhere:
         server.reports_at = elsewhere.url
-        assert "cannot be read" in brevo.import_state(number).about
+        assert brevo.import_state(number).failed
         assert elsewhere.requests == []
+    server.reports_at = "https://[of nobody"
+    assert "not known" in brevo.import_state(number).about
+
+
+def test_an_import_is_asked_after_once(server: BrevoServer, brevo: Brevo, clock: HandClock) -> None:
+    number = brevo.start_import([Contact(ANNA)], [7])
+    server.faults.append(Fault("server_error", "/processes/*"))
+    with pytest.raises(ContactsBusyError):
+        brevo.import_state(number)
+    assert len(server.asked("GET")) == 1
+    assert brevo.import_state(number).done
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["failed", "unknown"])
@@ -248,7 +265,6 @@ def test_a_list_that_is_not_there_closes(server: BrevoServer, brevo: Brevo) -> N
         brevo.upsert(Contact(ANNA, (7, 9)))
     with pytest.raises(ContactsClosedError, match="does not know a list"):
         brevo.start_import([Contact(ANNA)], [9])
-    assert len(server.requests) == 3
     assert server.contacts == {}
 
 

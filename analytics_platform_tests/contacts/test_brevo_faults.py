@@ -4,7 +4,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 from pydantic import SecretStr
@@ -97,7 +97,6 @@ def test_an_import_of_uncertain_fate_is_handed_over_again(server: BrevoServer, b
         ("unauthorized", ContactsClosedError, "does not accept BREVO_API_KEY (401 unauthorized: Key not found)"),
         ("no_credits", ContactsClosedError, "under this plan (402 not_enough_credits: Not enough credits)"),
         ("forbidden", ContactsClosedError, "does not let the key of BREVO_API_KEY do it (403 permission_denied"),
-        ("unknown_list", ContactsClosedError, "does not know a list (400 invalid_parameter: Invalid list ids"),
         ("not_found", ContactsClosedError, "has no contact (404 document_not_found: It does not exist)"),
         ("no_route", ContactsClosedError, "no Route matched with those values): check BREVO_BASE_URL"),
         ("moved", ContactsClosedError, "has no contact (301): check BREVO_BASE_URL"),
@@ -117,22 +116,36 @@ def test_what_does_not_pass_by_itself_is_tried_once(
 
 
 @pytest.mark.parametrize(
-    ("message", "error"),
+    ("message", "looked_at"),
     [
-        ("listIds: Input should be a valid list", ContactsClosedError),
-        ("One of the lists is in a folder of another account", ContactsClosedError),
-        ("list_id is dynamic", ContactsClosedError),
-        ("The contact is blacklisted", ContactRefusedError),
-        ("Invalid phone number", ContactRefusedError),
-        (f"{ANNA} is not valid", ContactRefusedError),
-        ("list@example.com is not valid", ContactRefusedError),
+        ("The contact is in an exclusion list", True),
+        ("listIds: List ID does not exist", True),
+        ("list_id is of another folder", True),
+        ("The contact is blacklisted", False),
+        ("Invalid phone number", False),
+        (f"{ANNA} is not valid", False),
+        ("list@example.com is not valid", False),
     ],
 )
-def test_a_refusal_is_about_the_contact_unless_it_is_about_a_list(
-    server: BrevoServer, brevo: Brevo, message: str, error: type[ContactsError]
+def test_a_refusal_is_about_the_contact_where_its_lists_are_there(
+    server: BrevoServer, brevo: Brevo, message: str, looked_at: bool
 ) -> None:
+    for job in (lambda: brevo.upsert(CONTACT), lambda: brevo.start_import([CONTACT], [7])):
+        server.requests.clear()
+        server.faults.append(Fault("invalid", value=message))
+        assert type(failing(job)) is ContactRefusedError
+        assert [one.path for one in server.requests[1:]] == ["/contacts/lists/7"] * looked_at
     server.faults.append(Fault("invalid", value=message))
-    assert type(failing(lambda: brevo.upsert(CONTACT))) is error
+    assert type(failing(lambda: brevo.upsert(Contact(ANNA)))) is ContactRefusedError
+
+    del server.lists[7]
+    server.faults.append(Fault("invalid", value=message))
+    assert type(failing(lambda: brevo.upsert(CONTACT))) is (ContactsClosedError if looked_at else ContactRefusedError)
+
+
+def test_whether_a_list_is_there_is_not_known_while_brevo_does_not_answer(server: BrevoServer, brevo: Brevo) -> None:
+    server.faults += [Fault("unknown_list", "/contacts"), Fault("unavailable", "/contacts/lists/*", times=0)]
+    assert type(failing(lambda: brevo.upsert(CONTACT))) is ContactsBusyError
 
 
 def test_brevos_words_are_told_without_the_address(server: BrevoServer, brevo: Brevo) -> None:
@@ -227,7 +240,9 @@ def test_nobody_there_is_busy(clock: HandClock) -> None:
     assert len(clock.slept) == 3
 
 
-def test_a_certificate_that_cannot_be_trusted_closes(clock: HandClock, tmp_path: Path) -> None:
+@contextmanager
+def untrusted() -> Iterator[str]:
+    """The address of a server whose certificate nobody trusts."""
     import ssl
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread
@@ -245,17 +260,33 @@ def test_a_certificate_that_cannot_be_trusted_closes(clock: HandClock, tmp_path:
     thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        url = f"https://127.0.0.1:{listener.server_port}/v3"
-        client = Brevo(SecretStr("key-of-nobody"), url, sleep=clock.sleep, clock=clock)
-        error = failing(client.account)
-        client.close()
+        yield f"https://127.0.0.1:{listener.server_port}"
     finally:
         listener.shutdown()
         listener.server_close()
         thread.join()
+
+
+def test_a_certificate_that_cannot_be_trusted_closes(clock: HandClock) -> None:
+    with untrusted() as url:
+        client = Brevo(SecretStr("key-of-nobody"), f"{url}/v3", sleep=clock.sleep, clock=clock)
+        error = failing(client.account)
+        client.close()
     assert isinstance(error, ContactsClosedError)
     assert "certificate that cannot be trusted" in str(error)
     assert clock.slept == []
+
+
+def test_a_report_behind_a_certificate_that_cannot_be_trusted_leaves_open_who_arrived(
+    server: BrevoServer, brevo: Brevo
+) -> None:
+    server.unwelcome = {ANNA}
+    number = brevo.start_import([CONTACT], [7])
+    server.finish_imports()
+    with untrusted() as server.reports_at:
+        state = brevo.import_state(number)
+    assert (state.done, state.failed, state.refused) == (True, True, ())
+    assert "which contacts arrived is not known" in state.about
 
 
 def test_a_connection_that_brevo_closed_meanwhile_is_replaced(server: BrevoServer, brevo: Brevo) -> None:

@@ -81,12 +81,43 @@ def test_the_median_is_of_seconds_and_exact() -> None:
 def test_a_purchase_after_the_moment_of_the_report_does_not_count_yet() -> None:
     bought = row(10, 3)
     assert only(figures([bought], as_of=NOW - 8 * DAY)).purchased == 0
-    assert only(figures([bought], as_of=NOW - 7 * DAY)).purchased == 1
+    assert only(figures([bought], as_of=NOW - 7 * DAY)).purchased == 0
+    assert only(figures([bought], as_of=NOW - 7 * DAY + timedelta(seconds=1))).purchased == 1
 
 
 def test_entries_after_the_moment_of_the_report_do_not_count() -> None:
     assert figures([row(1)], as_of=NOW - 2 * DAY).groups == ()
-    assert only(figures([row(1)], as_of=NOW - DAY)).entries == 1
+    assert figures([row(1)], as_of=NOW - DAY).groups == ()
+    assert only(figures([row(1)], as_of=NOW - DAY + timedelta(seconds=1))).entries == 1
+
+
+@pytest.mark.parametrize("part", [0, 1, 400_000, 999_999])
+@pytest.mark.parametrize("bought_part", [0, 1, 999_999])
+def test_a_purchase_at_midnight_is_of_the_new_day_in_whichever_part_of_a_second_somebody_entered(
+    part: int, bought_part: int
+) -> None:
+    entered, midnight = NOW.replace(microsecond=part), NOW.replace(hour=0) + DAY
+    for bought, before in ((midnight, False), (midnight - timedelta(seconds=1), True)):
+        at = bought.replace(microsecond=bought_part)
+        found = Row.of(Entry(1, "a@x.y", LANGUAGE, 1, 1, entered, purchased_at=at))
+        assert found.bought_before(midnight) is before
+        assert only(figures([found], as_of=midnight)).purchased == before
+
+
+def test_a_purchase_within_the_second_of_the_entry_took_no_time() -> None:
+    entered = NOW.replace(microsecond=100)
+    bought = Entry(1, "a@x.y", LANGUAGE, 1, 1, entered, purchased_at=entered + timedelta(microseconds=1))
+    assert Row.of(bought).seconds_to_purchase == 0
+
+
+def test_a_funnel_of_nobody_can_be_told_beside_the_others() -> None:
+    found = figures([row(1)]).covering([OTHER, LANGUAGE])
+    assert [(group.funnel, group.entries, group.conversion) for group in found.groups] == [
+        (LANGUAGE, 1, 0),
+        (OTHER, 0, None),
+    ]
+    assert [group.anybody for group in found.groups] == [True, False]
+    assert found.covering([LANGUAGE]) == found
 
 
 def test_entries_within_their_window_are_open() -> None:

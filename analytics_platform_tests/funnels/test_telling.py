@@ -89,11 +89,40 @@ def test_a_month_without_entries_is_told(code: str) -> None:
 
 
 @every_language
-def test_a_month_of_customers_alone_divides_nothing_by_nothing(code: str) -> None:
+def test_a_month_of_customers_alone_says_so_and_divides_nothing_by_nothing(code: str) -> None:
     lines = told([customer("2026-10-06")], code)
     missing = Language(code).say("n/a")
     assert lines[2].endswith(f"={missing}")
-    assert sum(line.endswith(f" = {missing}") for line in lines) == 3
+    said = {"en": "Only people who had bought before came.", "ru": "Пришли только те, кто уже покупал раньше."}
+    assert lines[3:7] == ["", Language(code).say("Language tests"), said[code], lines[6]]
+    assert lines[6].endswith(" = 1")
+    assert not any(line.endswith(f" = {missing}") for line in lines)
+    assert "0.00%" not in "".join(lines)
+
+
+def test_a_funnel_that_nobody_entered_this_month_is_told_all_the_same() -> None:
+    september = [*(row("2026-09-03") for _ in range(9)), row("2026-09-03", 2)]
+    since = row("2026-09-20", 20)
+    lines = told([*september, since, row("2026-10-07", funnel=OTHER)])
+    assert lines[2:8] == [
+        "language: entries=0, purchased=0, conversion=n/a",
+        "non_language: entries=1, purchased=0, conversion=0.00%",
+        "",
+        "Language tests",
+        "Nobody entered it.",
+        "Conversion of the month before = 9.09% at its end, 18.18% by now",
+    ]
+    assert lines[8:10] == ["Already customers, not counted = 0", ""]
+    found = telling.months(september, FIRST, LAST, EARLIER, ZONE)
+    assert found.empty
+    assert [(one.month.entries, one.before and one.before.entries) for one in telling.compared(found)] == [(0, 10)]
+
+
+def test_a_purchase_at_the_very_end_of_a_month_is_the_next_ones() -> None:
+    end = datetime(2026, 11, 1, tzinfo=ZONE).astimezone(UTC)
+    rows = [Row(LANGUAGE, 1, end - timedelta(hours=1), 3600), Row(LANGUAGE, 1, end - timedelta(hours=1), 3599)]
+    [group] = telling.months(rows, FIRST, LAST, EARLIER, ZONE).month.groups
+    assert (group.entries, group.purchased, group.open) == (2, 1, 1)
 
 
 def test_months_end_with_the_local_day() -> None:

@@ -247,7 +247,7 @@ _MESSAGES = st.builds(
 
 
 @settings(
-    max_examples=50,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,

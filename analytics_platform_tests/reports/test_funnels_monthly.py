@@ -47,7 +47,7 @@ def expected(first: datetime, end: datetime, as_of: datetime) -> tuple[int, int]
     ours = [row for row in map(entry, range(120)) if not row["already_customer"]]
     times = [(datetime.fromisoformat(f"{row['entered_at']}+00:00"), row["seconds_to_purchase"]) for row in ours]
     inside = [(at, waited) for at, waited in times if first <= at < end]
-    return len(inside), sum(waited is not None and at + timedelta(days=2) <= as_of for at, waited in inside)
+    return len(inside), sum(waited is not None and at + timedelta(days=2) < as_of for at, waited in inside)
 
 
 def test_it_reads_its_month_and_the_one_before(warehouse: DuckDB) -> None:
@@ -103,6 +103,46 @@ def test_its_figures_are_entries_and_conversion_of_the_funnels_there_are(warehou
     entries, conversion = REPORT.numbers(frame)
     assert (entries.name, conversion.name) == ("Language tests: entries", "Language tests: conversion")
     assert (entries.value, conversion.share) == (frame.month.groups[0].entries, True)
+
+
+def test_a_funnel_that_nobody_entered_this_month_keeps_its_figures() -> None:
+    with DuckDB([FUNNEL_CONVERSIONS]) as engine:
+        september = [{**entry(k), "funnel_type": "non_language"} for k in range(40, 50)]
+        engine.put(f"results.{FUNNEL_CONVERSIONS.name}", [*september, *(entry(k) for k in range(70, 80))])
+        frame = REPORT.read(engine, OCTOBER, ZONE)
+    figures = {number.name: number.value for number in REPORT.numbers(frame)}
+    assert list(figures) == [
+        "Language tests: entries",
+        "Language tests: conversion",
+        "Other tests: entries",
+        "Other tests: conversion",
+    ]
+    assert (figures["Other tests: entries"], figures["Other tests: conversion"]) == (0, None)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_month_of_customers_alone_has_a_table_and_no_empty_chart(code: str) -> None:
+    rendering = Rendering(Language(code), ZONE)
+    with DuckDB([FUNNEL_CONVERSIONS]) as engine:
+        customers = [{**entry(k), "seconds_to_purchase": None, "already_customer": True} for k in range(70, 75)]
+        engine.put(f"results.{FUNNEL_CONVERSIONS.name}", customers)
+        frame = REPORT.read(engine, OCTOBER, ZONE)
+    text, table = REPORT.compose(frame, REPORT.draw(frame, rendering), rendering)
+    assert isinstance(text, Text)
+    assert text.plain.splitlines()[2].startswith("language: ")
+    assert isinstance(table, Document)
+
+
+@pytest.mark.parametrize("shift", [-2, -1, 0, 1, 2])
+def test_an_entry_counts_once_and_as_it_is_now_whatever_days_it_stands_under(shift: int) -> None:
+    bought = {**entry(70), "seconds_to_purchase": 60, "already_customer": False}
+    day = entry(70)["event_date"]
+    assert isinstance(day, date)
+    old = {**bought, "seconds_to_purchase": None, "event_date": day + timedelta(days=shift)}
+    with DuckDB([FUNNEL_CONVERSIONS]) as engine:
+        engine.put(f"results.{FUNNEL_CONVERSIONS.name}", [old, bought])
+        [group] = REPORT.read(engine, OCTOBER, ZONE).month.groups
+    assert (group.entries, group.purchased) == (1, 1)
 
 
 def test_it_comes_on_the_first_for_the_month_before_and_hangs_on_the_funnels_alone() -> None:

@@ -14,6 +14,7 @@ from analytics_platform.funnels.records import Change, JobStatus, NewEntry, Outc
 from analytics_platform.state import leases
 from analytics_platform.state.database import Database
 from analytics_platform.state.funnels import FunnelLedger, Standing
+from analytics_platform.state.held import held
 from analytics_platform.state.leases import Lease, LeaseLostError, LeaseTakenError
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.schema import FUNNELS
@@ -91,6 +92,7 @@ def test_whoever_lost_it_writes_nothing(funnels: FunnelLedger) -> None:
         lambda lease: funnels.started(lease, NOW),
         lambda lease: funnels.finished(lease, NOW),
         lambda lease: funnels.circuit(lease, NOW),
+        funnels.unpublish_all,
         lambda lease: funnels.renew(lease, NOW, LENGTH),
     ]
     for write in writes:
@@ -110,6 +112,27 @@ def test_whoever_lost_it_writes_nothing(funnels: FunnelLedger) -> None:
         funnels.started(yours, NOW)
     for write in writes:
         write(funnels.take(YOU, NOW + 2 * LENGTH, LENGTH, lambda _: True))
+
+
+def test_whoever_has_to_be_sure_of_the_lease_asks_the_ledger(funnels: FunnelLedger) -> None:
+    moment = [NOW]
+    with held(funnels, ME, lambda: moment[0], alive) as kept:
+        begun = kept.now().until
+        moment[0] += timedelta(minutes=1)
+        assert kept.now().until == begun
+        assert kept.sure().until == kept.now().until == begun + timedelta(minutes=1)
+        # By the clock of its holder, hardly any time has passed.
+        funnels.take(YOU, NOW + 2 * LENGTH, LENGTH, alive)
+        assert kept.now().until == begun + timedelta(minutes=1)
+        with pytest.raises(LeaseLostError):
+            kept.sure()
+
+
+def test_what_goes_wrong_inside_gives_the_lease_back(funnels: FunnelLedger) -> None:
+    with pytest.raises(ZeroDivisionError), held(funnels, ME, lambda: NOW, alive):
+        raise ZeroDivisionError
+    with held(funnels, YOU, lambda: NOW, alive):
+        pass
 
 
 def test_nobody_takes_it_while_its_holder_writes(

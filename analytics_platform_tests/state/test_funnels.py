@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Change, JobStatus, NewEntry, Operation, Outcome
-from analytics_platform.state import funnel_rows
+from analytics_platform.state import funnel_jobs
 from analytics_platform.state import funnels as ledgers
 from analytics_platform.state.database import Database, StateError
 from analytics_platform.state.funnels import FunnelLedger, Standing
@@ -18,7 +18,8 @@ from analytics_platform.state.owners import Owner
 NOW = datetime(2026, 11, 21, 11, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 LANGUAGE, OTHER = FunnelType.LANGUAGE, FunnelType.NON_LANGUAGE
-PENDING, IMPORTING, SUCCESS, FAILED = JobStatus.PENDING, JobStatus.IMPORTING, JobStatus.SUCCESS, JobStatus.FAILED
+PENDING, IMPORTING, SUCCESS = JobStatus.PENDING, JobStatus.IMPORTING, JobStatus.SUCCESS
+FAILED, DROPPED = JobStatus.FAILED, JobStatus.DROPPED
 
 
 def new(name: str, funnel: FunnelType = LANGUAGE, *, test: int = 5, customer: datetime | None = None) -> NewEntry:
@@ -209,7 +210,7 @@ def test_open_entries_come_in_pages(funnels: FunnelLedger, lease: Lease) -> None
 def test_more_people_than_fit_into_one_question(
     funnels: FunnelLedger, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(funnel_rows, "_AT_ONCE", 2)
+    monkeypatch.setattr(funnel_jobs, "AT_ONCE", 2)
     monkeypatch.setattr(ledgers, "_PAGE", 3)
     names = [f"p{n}@example.com" for n in range(6)]
     assert funnels.enter(lease, [new(name) for name in names[:5]], NOW) == 5
@@ -249,7 +250,7 @@ def test_an_update_waits_until_its_contact_is_there(funnels: FunnelLedger, lease
     first, second = funnels.due(NOW, 10)
     assert {first.operation, second.operation} == {Operation.UPSERT_CONTACT}
 
-    for status in (IMPORTING, FAILED, PENDING):
+    for status in (IMPORTING, PENDING):
         funnels.note(lease, [Outcome(first.id, status, 0, next_attempt_at=NOW + MINUTE)], NOW)
         assert funnels.due(NOW, 10) == [second]
     funnels.note(lease, [Outcome(first.id, SUCCESS, 0)], NOW)
@@ -285,27 +286,10 @@ def test_what_became_of_a_job(funnels: FunnelLedger, lease: Lease) -> None:
     assert funnels.importing() == [b]
     assert funnels.jobs([FAILED, IMPORTING], 9) == [b, d]
     assert funnels.jobs([FAILED, IMPORTING], 1) == [b]
-    assert funnels.counts() == {PENDING: 1, IMPORTING: 1, SUCCESS: 1, FAILED: 1}
+    assert funnels.counts() == {PENDING: 1, IMPORTING: 1, SUCCESS: 1, FAILED: 1, DROPPED: 0}
     assert "example.com" not in f"{a!r} {list(funnels.rows(None, None))!r} {new('x')!r}"
     assert funnels.due(later - timedelta(microseconds=1), 9) == []
     assert funnels.due(later, 9) == [a]
-
-
-def test_only_failed_jobs_are_tried_again(funnels: FunnelLedger, lease: Lease) -> None:
-    funnels.enter(lease, [new(name) for name in "abcd"], NOW)
-    a, b, c, d = (job.id for job in funnels.due(NOW, 10))
-    done = [Outcome(b, FAILED, 5, "no"), Outcome(c, FAILED, 5, "no", process_id=7), Outcome(d, SUCCESS, 0)]
-    funnels.note(lease, [Outcome(a, PENDING, 3, "busy", NOW + MINUTE), *done], NOW)
-
-    assert funnels.retry([a, c, d, 10**6], NOW + MINUTE) == 1
-    [again] = funnels.by_id([c])
-    assert (again.status, again.retries, again.next_attempt_at, again.process_id) == (PENDING, 0, NOW + MINUTE, None)
-    assert again.last_error == "no"
-    assert funnels.retry([], NOW) == 0
-    assert funnels.retry(None, NOW + MINUTE) == 1
-    assert funnels.retry(None, NOW + MINUTE) == 0
-    assert funnels.by_id([a])[0].retries == 3
-    assert funnels.counts() == {PENDING: 3, IMPORTING: 0, SUCCESS: 1, FAILED: 0}
 
 
 # ------------------------------------------------------- publishing, standing
@@ -326,6 +310,22 @@ def test_what_changed_is_to_be_published_again(funnels: FunnelLedger, lease: Lea
     funnels.published(lease, None, [second])
     assert funnels.unpublished(9) == [NOW + 2 * MINUTE]
     assert funnels.standing().published_until == NOW + MINUTE
+
+
+def test_another_warehouse_is_known_by_what_it_says_of_itself(funnels: FunnelLedger, lease: Lease) -> None:
+    assert funnels.standing().published_stamp == ""
+    funnels.enter(lease, [new("a"), new("b")], NOW)
+    funnels.published(lease, None, numbers(funnels).values(), "duckdb here")
+    assert (funnels.unpublished(9), funnels.standing()) == ([], Standing(published_stamp="duckdb here"))
+    funnels.published(lease, NOW, ())
+    assert funnels.standing().published_stamp == "duckdb here"
+    funnels.published(lease, None, (), "clickhouse there " * 50)
+    assert funnels.standing().published_stamp == "clickhouse there " * 50
+
+    funnels.unpublish_all(lease)
+    assert funnels.unpublished(9) == [NOW, NOW]
+    funnels.unpublish_all(lease)
+    assert funnels.standing().published_until == NOW
 
 
 def test_how_things_stand(funnels: FunnelLedger, lease: Lease) -> None:

@@ -75,6 +75,7 @@ def upgrade() -> None:
         sa.Column("published_until", _MOMENT),
         sa.Column("last_mode", sa.String(10)),
         sa.Column("circuit_open_until", _MOMENT),
+        sa.Column("published_stamp", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_funnel_syncs"),
     )
 

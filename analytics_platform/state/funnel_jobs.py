@@ -1,0 +1,315 @@
+"""The outbox of the funnel ledger: jobs to columns and back, and what becomes of them, in one transaction.
+
+Belongs here: SQL about jobs, and how the two jobs of an entry hang together. Does not: entries (`funnel_rows.py`), who
+may write (`leases.py`), transactions (`funnels.py`). Imported only when the ledger is used: SQLAlchemy is heavy.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from analytics_platform.funnels.person import masked
+from analytics_platform.funnels.plan import FunnelType
+from analytics_platform.funnels.records import Entry, Job, JobStatus, NewEntry, Operation, Outcome
+from analytics_platform.redaction import redact
+from analytics_platform.state.database import add_absent
+from analytics_platform.state.entries import utc
+from analytics_platform.state.funnel_models import ENTRIES, OUTBOX
+
+_T = TypeVar("_T")
+# Values in one IN: few enough for SQLite and for the size of a packet, many enough that there are few requests.
+AT_ONCE = 1000
+# Why an update failed that was never tried.
+NOT_TAKEN = "its contact was not taken"
+_LONGEST_ERROR = 2000
+_PENDING, _FAILED, _DROPPED = JobStatus.PENDING.value, JobStatus.FAILED.value, JobStatus.DROPPED.value
+_UPSERT = OUTBOX.c.operation_type == Operation.UPSERT_CONTACT.value
+_UPDATE = OUTBOX.c.operation_type == Operation.UPDATE_AFTER_PURCHASE.value
+# A customer is not written to; an update is of somebody who bought, and so is never a customer's.
+_MAY_GO = ENTRIES.c.already_customer == 0
+
+
+class FunnelJobs:
+    """The ledger's outbox within one transaction."""
+
+    def __init__(self, con: Connection) -> None:
+        self._con = con
+
+    # ----------------------------------------------------------------- making
+
+    def welcome(self, entries: Iterable[tuple[int, NewEntry]], now: datetime) -> None:
+        """Those who entered (the entry's id with each) are to be added to a list."""
+        self._add([_job_row(number, Operation.UPSERT_CONTACT, _welcome(entry), now) for number, entry in entries])
+
+    def bought(self, entries: Iterable[tuple[Entry, datetime]], now: datetime) -> None:
+        """What they bought, and when, is to be told; of somebody who was not taken or given up, it need not be."""
+        found = list(entries)
+        update_of = Operation.UPDATE_AFTER_PURCHASE
+        self._add([_job_row(entry.id, update_of, _bought(entry, moment), now) for entry, moment in found])
+        self._follow([entry.id for entry, _ in found], now)
+
+    def spare(self, entry_ids: Iterable[int]) -> None:
+        """They were customers: what the mailing service has not been told of them yet, it need not hear."""
+        waits = OUTBOX.c.status.in_((_PENDING, _FAILED))
+        for some in chunks(entry_ids):
+            self._con.execute(delete(OUTBOX).where(OUTBOX.c.funnel_entry_id.in_(some), _UPSERT, waits))
+
+    def _add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            add_absent(self._con, OUTBOX, rows)
+
+    # ---------------------------------------------------------------- reading
+
+    def due(self, now: datetime, after_id: int, limit: int, funnels: Collection[FunnelType] | None = None) -> list[Job]:
+        """Those whose time has come; an update only after its entry's contact is there."""
+        first = OUTBOX.alias("first")
+        waits = exists().where(
+            first.c.funnel_entry_id == OUTBOX.c.funnel_entry_id,
+            first.c.operation_type == Operation.UPSERT_CONTACT.value,
+            first.c.status != JobStatus.SUCCESS.value,
+        )
+        led = true() if funnels is None else _of(funnels)
+        return self._jobs(
+            _jobs()
+            .where(
+                OUTBOX.c.status == _PENDING,
+                OUTBOX.c.next_attempt_at <= now,
+                OUTBOX.c.id > after_id,
+                _MAY_GO,
+                or_(_UPSERT & led, _UPDATE & ~waits),
+            )
+            .limit(limit)
+        )
+
+    def held(self, funnels: Collection[FunnelType]) -> int:
+        """How many wait for a list."""
+        query = select(func.count()).select_from(OUTBOX.join(ENTRIES))
+        return self._con.execute(query.where(OUTBOX.c.status == _PENDING, _held(funnels))).scalar_one()
+
+    def oldest_pending(self, funnels: Collection[FunnelType]) -> Job | None:
+        """Of those that nothing holds."""
+        query = _jobs().where(OUTBOX.c.status == _PENDING, _MAY_GO, not_(_held(funnels)))
+        found = self._jobs(query.order_by(None).order_by(OUTBOX.c.created_at, OUTBOX.c.id).limit(1))
+        return found[0] if found else None
+
+    def with_status(self, statuses: Collection[JobStatus], limit: int | None) -> list[Job]:
+        """By id."""
+        return self._jobs(_jobs().where(OUTBOX.c.status.in_(sorted(statuses))).limit(limit))
+
+    def by_id(self, ids: Iterable[int]) -> list[Job]:
+        """By id; those that there are."""
+        return [job for some in chunks(sorted(ids)) for job in self._jobs(_jobs().where(OUTBOX.c.id.in_(some)))]
+
+    def counts(self) -> dict[JobStatus, int]:
+        """How many there are of each status."""
+        query = select(OUTBOX.c.status, func.count()).group_by(OUTBOX.c.status)
+        found = {JobStatus(status): many for status, many in self._con.execute(query)}
+        return {status: found.get(status, 0) for status in JobStatus}
+
+    def _jobs(self, query: Select[Any]) -> list[Job]:
+        return [_job(row) for row in self._con.execute(query).mappings()]
+
+    # ---------------------------------------------------------------- changing
+
+    def note(self, outcomes: Sequence[Outcome], now: datetime) -> None:
+        """What became of them."""
+        # The moment of the next try stays as it was where none is given. What a person gave up while it was told stays
+        # given up, unless it arrived or is on its way.
+        alike: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+        for outcome in sorted(outcomes, key=lambda one: one.job_id):
+            gone = outcome.status in (JobStatus.SUCCESS, JobStatus.IMPORTING)
+            alike.setdefault((outcome.next_attempt_at is None, gone), []).append(_outcome_row(outcome, now))
+        for (_, gone), rows in alike.items():
+            update_rows(self._con, OUTBOX, rows, *(() if gone else (OUTBOX.c.status != _DROPPED,)))
+        again = [one.job_id for one in outcomes if one.status is JobStatus.PENDING and one.process_id is not None]
+        self._give_up_customers(again, now)
+        failed = [one.job_id for one in outcomes if one.status is JobStatus.FAILED]
+        self._follow(self._entries_of(failed, _UPSERT), now)
+
+    def retry(self, ids: Iterable[int] | None, now: datetime) -> int:
+        """Failed ones begin anew, and named ones that are part of an import; how many."""
+        if ids is None:
+            return self._set(None, [OUTBOX.c.status == _FAILED], now, JobStatus.PENDING)
+        wanted = set(ids)
+        failed = OUTBOX.c.status == _FAILED
+        # An update that waits for its contact begins anew with that, and the other way round.
+        orphans = self._entries_of(wanted, _UPDATE & failed)
+        wanted |= self._ids_of(orphans, _UPSERT & failed)
+        not_taken = failed & (OUTBOX.c.last_error == NOT_TAKEN)
+        wanted |= self._ids_of(self._entries_of(wanted, _UPSERT & failed), _UPDATE & not_taken)
+        alive = OUTBOX.c.status.in_((_FAILED, JobStatus.IMPORTING.value))
+        done = self._set(wanted, [alive], now, JobStatus.PENDING)
+        self._give_up_customers(wanted, now)
+        return done
+
+    def drop(self, ids: Iterable[int], now: datetime) -> int:
+        """Failed and pending ones are given up, and the updates of contacts with them; how many."""
+        alive = OUTBOX.c.status.in_((_PENDING, _FAILED))
+        wanted = set(ids)
+        wanted |= self._ids_of(self._entries_of(wanted, _UPSERT & alive), _UPDATE & alive)
+        return self._set(wanted, [alive], now, JobStatus.DROPPED)
+
+    def _follow(self, entry_ids: Iterable[int], now: datetime) -> None:
+        """An update is no more to be told than the contact it is about: failed with it, given up with it."""
+        for some in chunks(entry_ids):
+            upserts = select(OUTBOX.c.funnel_entry_id, OUTBOX.c.status).where(
+                OUTBOX.c.funnel_entry_id.in_(some), _UPSERT, OUTBOX.c.status.in_((_FAILED, _DROPPED))
+            )
+            found = self._con.execute(upserts).all()
+            for status, error in ((_FAILED, NOT_TAKEN), (_DROPPED, "")):
+                if theirs := [entry for entry, was in found if was == status]:
+                    after = update(OUTBOX).where(
+                        OUTBOX.c.funnel_entry_id.in_(theirs), _UPDATE, OUTBOX.c.status == _PENDING
+                    )
+                    self._con.execute(after.values(status=status, last_error=error, updated_at=now))
+
+    def _give_up_customers(self, ids: Iterable[int], now: datetime) -> None:
+        """Whose upsert was under way when they turned out to be customers, and is to be told again: it is not."""
+        for some in chunks(ids):
+            query = select(OUTBOX.c.id).join(ENTRIES).where(OUTBOX.c.id.in_(some), _UPSERT, not_(_MAY_GO))
+            theirs = list(self._con.execute(query).scalars())
+            self._set(theirs, [OUTBOX.c.status == _PENDING], now, JobStatus.DROPPED)
+
+    def _set(
+        self, ids: Iterable[int] | None, where: Sequence[ColumnElement[bool]], now: datetime, status: JobStatus
+    ) -> int:
+        values: dict[str, Any] = {"status": status.value, "updated_at": now}
+        if status is JobStatus.PENDING:
+            values |= {"retry_count": 0, "next_attempt_at": now, "process_id": None}
+        change = update(OUTBOX).where(*where).values(**values)
+        if ids is None:
+            return self._con.execute(change).rowcount
+        return sum(self._con.execute(change.where(OUTBOX.c.id.in_(some))).rowcount for some in chunks(sorted(ids)))
+
+    # MySQL does not update a table that the statement reads elsewhere: it is read first.
+
+    def _entries_of(self, ids: Iterable[int], where: ColumnElement[bool]) -> list[int]:
+        queries = (select(OUTBOX.c.funnel_entry_id).where(OUTBOX.c.id.in_(some), where) for some in chunks(sorted(ids)))
+        return [entry for query in queries for entry in self._con.execute(query).scalars()]
+
+    def _ids_of(self, entry_ids: Iterable[int], where: ColumnElement[bool]) -> set[int]:
+        queries = (select(OUTBOX.c.id).where(OUTBOX.c.funnel_entry_id.in_(some), where) for some in chunks(entry_ids))
+        return {number for query in queries for number in self._con.execute(query).scalars()}
+
+
+def chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
+    """In order, so many at a time as fit into one question."""
+    left = iter(values)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
+
+
+def update_rows(con: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *where: ColumnElement[bool]) -> None:
+    """Each row by its `id`, where that holds as well; all have the same columns."""
+    names = [name for name in rows[0] if name != "id"]
+    # A parameter may not have the name of a column.
+    statement = update(table).where(table.c.id == bindparam("of_id"), *where)
+    statement = statement.values({name: bindparam(f"new_{name}") for name in names})
+    con.execute(statement, [{"of_id": row["id"], **{f"new_{name}": row[name] for name in names}} for row in rows])
+
+
+def _of(funnels: Collection[FunnelType]) -> ColumnElement[bool]:
+    return ENTRIES.c.funnel_type.in_(sorted(funnel.value for funnel in funnels))
+
+
+def _held(funnels: Collection[FunnelType]) -> ColumnElement[bool]:
+    """Upserts of other funnels that wait, and what waits for them."""
+    first = OUTBOX.alias("first")
+    waits = exists().where(
+        first.c.funnel_entry_id == OUTBOX.c.funnel_entry_id,
+        first.c.operation_type == Operation.UPSERT_CONTACT.value,
+        first.c.status == _PENDING,
+    )
+    return not_(_of(funnels)) & waits
+
+
+def _jobs() -> Select[Any]:
+    return select(OUTBOX, ENTRIES.c.email).join(ENTRIES, ENTRIES.c.id == OUTBOX.c.funnel_entry_id).order_by(OUTBOX.c.id)
+
+
+def _welcome(entry: NewEntry) -> dict[str, Any]:
+    return {
+        "funnel_type": entry.funnel.value,
+        "user_id": entry.user_id,
+        "test_id": entry.test_id,
+        "list_ids": [entry.list_id],
+        "attributes": {"FUNNEL_TYPE": entry.funnel.value},
+    }
+
+
+def _bought(entry: Entry, moment: datetime) -> dict[str, Any]:
+    return {
+        "funnel_type": entry.funnel.value,
+        "user_id": entry.user_id,
+        "test_id": entry.test_id,
+        "list_ids": [],
+        "attributes": {
+            "FUNNEL_TYPE": entry.funnel.value,
+            "CERTIFICATE_PURCHASED": 1,
+            "CERTIFICATE_PURCHASED_AT": utc(moment).isoformat(),
+        },
+    }
+
+
+def _job_row(entry_id: int, operation: Operation, payload: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {
+        "funnel_entry_id": entry_id,
+        "operation_type": operation.value,
+        "payload": json.dumps(payload),
+        "status": _PENDING,
+        "retry_count": 0,
+        "last_error": "",
+        "next_attempt_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _outcome_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
+    later = {} if outcome.next_attempt_at is None else {"next_attempt_at": utc(outcome.next_attempt_at)}
+    return {
+        "id": outcome.job_id,
+        "status": outcome.status.value,
+        "retry_count": outcome.retries,
+        # Whoever wrote it was to leave addresses out; here it is certain.
+        "last_error": masked(redact(outcome.error))[:_LONGEST_ERROR],
+        "process_id": outcome.process_id,
+        "updated_at": now,
+        **later,
+    }
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(
+        row["id"],
+        row["funnel_entry_id"],
+        Operation(row["operation_type"]),
+        row["email"],
+        json.loads(row["payload"]),
+        JobStatus(row["status"]),
+        row["retry_count"],
+        row["last_error"],
+        row["next_attempt_at"],
+        row["created_at"],
+        row["updated_at"],
+        row["process_id"],
+    )
