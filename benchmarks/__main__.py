@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.cases import Case, Group, chosen, files_of
@@ -23,20 +23,28 @@ from benchmarks.table import agreements, lines
 
 _SOURCES = Path(__file__).resolve().parent.parent
 
+# Runs `worker.py` with these words, and gives what it printed and its exit code.
+Start = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+
+def _process(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.worker", *words]
+    return subprocess.run(command, cwd=_SOURCES, env=plain_environment(), capture_output=True, text=True, check=False)
+
+
+def main(arguments: Sequence[str] | None = None, start: Start = _process) -> None:
+    """The command. `start`: how each case comes to a process of its own, by default a new one."""
     options = _options(arguments)
     if options.growth is not None:
-        _grow(options)
+        _grow(options, start)
         return
     try:
         cases = chosen(options.only)
     except ValueError as error:
         sys.exit(str(error))
     place = Place(options.data, options.shape, options.rows, options.days)
-    _prepare(place, cases)
-    results = _measure_all(place, cases, options.rounds)
+    _prepare(place, cases, start)
+    results = _measure_all(place, cases, options.rounds, start)
     shutil.rmtree(place.scratch, ignore_errors=True)
     print(f"\n{options.shape}, {options.rows:g}M feed rows over {options.days} days; {_machine()}\n")
     for line in lines(cases, results):
@@ -46,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("two ways of computing the same figures disagree, so their costs cannot be compared")
 
 
-def _grow(options: argparse.Namespace) -> None:
+def _grow(options: argparse.Namespace, start: Start) -> None:
     """Every size in turn in each round; files that were not there before are gone afterwards."""
     cases = growth_cases(options.only)
     if not cases:
@@ -55,12 +63,12 @@ def _grow(options: argparse.Namespace) -> None:
     passing = [place for place in places if not place.folder.exists()]
     try:
         for place in places:
-            _prepare(place, cases)
+            _prepare(place, cases, start)
         grown: dict[float, dict[str, Measured]] = {place.rows: {} for place in places}
         for _ in range(options.rounds):
             for case in cases:
                 for place in places:
-                    measured = _measured(place, case)
+                    measured = _measured(place, case, start)
                     found = grown[place.rows]
                     found[case.name] = measured.better(found.get(case.name))
     finally:
@@ -82,11 +90,11 @@ def _plain(results: Mapping[str, Measured]) -> dict[str, object]:
     return {name: measured.to_json() for name, measured in results.items()}
 
 
-def _prepare(place: Place, cases: Sequence[Case]) -> None:
+def _prepare(place: Place, cases: Sequence[Case], start: Start) -> None:
     place.root.mkdir(parents=True, exist_ok=True)
     for name in files_of(cases):
         _say(f"{name} of {place.folder} ...")
-        _worker(place, f"prepare_{name}")
+        _worker(start, place, f"prepare_{name}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -113,7 +121,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _measure_all(place: Place, cases: Sequence[Case], rounds: int) -> dict[str, Measured]:
+def _measure_all(place: Place, cases: Sequence[Case], rounds: int, start: Start) -> dict[str, Measured]:
     """Round after round through the cases of a group, so that a busy minute of the machine hits all of them."""
     results: dict[str, Measured] = {}
     homes: set[str] = set()
@@ -121,26 +129,24 @@ def _measure_all(place: Place, cases: Sequence[Case], rounds: int) -> dict[str, 
         members = [case for case in cases if case.group is group]
         for home in dict.fromkeys(case.home for case in members if case.home and case.home not in homes):
             _say(f"home {home} ...")
-            _worker(place, f"home_{home}")
+            _worker(start, place, f"home_{home}")
             homes.add(home)
         for _ in range(min(rounds, max((case.rounds for case in members), default=0))):
             for case in members:
-                measured = _measured(place, case)
+                measured = _measured(place, case, start)
                 results[case.name] = measured.better(results.get(case.name))
     return results
 
 
-def _measured(place: Place, case: Case) -> Measured:
+def _measured(place: Place, case: Case, start: Start) -> Measured:
     _say(f"{case.name} of {place.rows:g}M")
     if case.group is Group.JOB:
         return _command(place, case)
-    return Measured(**json.loads(_worker(place, case.name, case.repeats).splitlines()[-1]))
+    return Measured(**json.loads(_worker(start, place, case.name, case.repeats).splitlines()[-1]))
 
 
-def _worker(place: Place, name: str, repeats: int = 1) -> str:
-    size = (str(place.root), place.shape, str(place.rows), str(place.days))
-    command = [sys.executable, "-m", "benchmarks.worker", name, str(repeats), *size]
-    done = subprocess.run(command, cwd=_SOURCES, env=plain_environment(), capture_output=True, text=True, check=False)
+def _worker(start: Start, place: Place, name: str, repeats: int = 1) -> str:
+    done = start([name, str(repeats), str(place.root), place.shape, str(place.rows), str(place.days)])
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
     return done.stdout

@@ -149,7 +149,7 @@ def _outbox(place: Place, address: str, key: str, most: int | None) -> Job:
 
     def run() -> Mapping[str, float]:
         brevo = Brevo(SecretStr(key), address)
-        box = Outbox(ledger, brevo, 500 if most is None else 10**9, clock, lambda *_: None)
+        box = Outbox(ledger, brevo, 500 if most is None else 10**9, clock, lambda *_: None, PLAN.lists)
         with held(ledger, owner, clock, lambda _owner: False) as lease:
             length = timedelta(minutes=14) if most is None else timedelta(seconds=most / 10)
             worked = box.work(lease, clock() + length)
