@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from analytics_platform.contacts.base import ContactRefusedError, Contacts, ContactsBusyError, ImportState
+from analytics_platform.contacts.base import (
+    ContactRefusedError,
+    Contacts,
+    ContactsBusyError,
+    ContactsClosedError,
+    ImportState,
+)
 from analytics_platform.funnels.person import masked, normal
 from analytics_platform.funnels.records import Job, JobStatus, Outcome
 from analytics_platform.state.funnels import FunnelLedger
@@ -25,42 +31,40 @@ _LONGEST_ERROR = 500
 
 
 @dataclass
-class UnderWay:
-    """One import: the numbers of its jobs, as everybody's jobs would fill the memory, and when it began (aware)."""
-
-    jobs: list[int]
-    since: datetime
-
-
-@dataclass
 class Imports:
-    """The imports of one go, by the service's number. `clock`: the moment, aware."""
+    """The imports of one go, by the service's number, and when each began (aware). `clock`: the moment, aware.
+
+    `closed`: why one of them may not be asked after in this go.
+    """
 
     ledger: FunnelLedger
     contacts: Contacts
     clock: Callable[[], datetime]
-    under_way: dict[int, UnderWay] = field(default_factory=dict)
+    under_way: dict[int, datetime] = field(default_factory=dict)
     polls_left: int = POLLS
+    closed: ContactsClosedError | None = None
 
     def resume(self) -> None:
         """Those that earlier goes left."""
-        for job in self.ledger.importing():
-            one = self.under_way.setdefault(job.process_id or 0, UnderWay([], job.updated_at))
-            one.jobs.append(job.id)
+        self.under_way.update(self.ledger.imports())
 
-    def began(self, process_id: int, jobs: list[int]) -> None:
+    def began(self, process_id: int) -> None:
         """One was handed over."""
-        self.under_way[process_id] = UnderWay(jobs, self.clock())
+        self.under_way[process_id] = self.clock()
 
     def ended(self, step: Callable[[], None]) -> Iterator[list[Outcome]]:
         """Asks after each, as long as it may; for each that has ended, what becomes of its jobs, to be noted.
 
-        `step` comes before each request. Raises what that raises, ContactsClosedError, StateError.
+        `step` comes before each request. Raises what that raises, StateError.
         """
         asking = True
-        for process_id, one in list(self.under_way.items()):
+        for process_id, since in list(self.under_way.items()):
             state = ImportState(done=False)
-            if asking and self.polls_left:
+            # Whatever the service would say or not say of it, its contacts do not wait any longer.
+            if self.clock() - since >= LONGEST:
+                hours = LONGEST / timedelta(hours=1)
+                state = ImportState(done=True, failed=True, about=f"it has not ended within {hours:g} hours")
+            elif asking and self.polls_left:
                 step()
                 self.polls_left -= 1
                 try:
@@ -70,18 +74,21 @@ class Imports:
                 except ContactsBusyError as error:
                     # One that cannot be told of does not keep the others from it; no more requests at all do.
                     asking = error.retry_after_seconds is None
-            if not (state.done or state.failed) and self.clock() - one.since >= LONGEST:
-                hours = LONGEST / timedelta(hours=1)
-                state = ImportState(done=True, failed=True, about=f"it has not ended within {hours:g} hours")
+                except ContactsClosedError as error:
+                    # Of this request alone, or of all? Contacts will tell; the next go asks again.
+                    self.closed = error
+                    del self.under_way[process_id]
+                    continue
             if state.done or state.failed:
                 del self.under_way[process_id]
-                yield self._outcomes(process_id, one, state)
+                yield self._outcomes(process_id, state)
 
-    def _outcomes(self, process_id: int, one: UnderWay, state: ImportState) -> list[Outcome]:
+    def _outcomes(self, process_id: int, state: ImportState) -> list[Outcome]:
         # Whatever was to be tried again meanwhile is no longer part of it.
-        found = self.ledger.by_id(one.jobs)
-        jobs = [job for job in found if job.status is JobStatus.IMPORTING and (job.process_id or 0) == process_id]
+        jobs = self.ledger.of_import(process_id)
         if state.failed:
+            # What was given up stays so.
+            jobs = [job for job in jobs if job.status is JobStatus.IMPORTING]
             now, about = self.clock(), said(f"import {process_id} failed: {state.about}")
             return [Outcome(job.id, JobStatus.PENDING, job.retries, about, now, process_id) for job in jobs]
         refused = {normal(email) for email in state.refused}

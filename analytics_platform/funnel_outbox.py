@@ -39,6 +39,8 @@ WAIT, RETRIES = timedelta(minutes=5), 5
 STREAK, OPEN = 5, timedelta(seconds=60)
 # Due jobs held in memory at a time: 30 MB. Imports of less than that are too many to ask about within an hour.
 _PAGE = 20_000
+# So many are told one by one before it is looked again who was given up meanwhile: some seconds.
+_AGAIN = 100
 # Outcomes in one transaction.
 _NOTED = 1_000
 _PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
@@ -187,7 +189,9 @@ class _Go:
             if self.missed:
                 self._note_missed(counted=self.answers or self._silence() is None)
             if not self._imports_end(pauses):
-                return
+                break
+        if self.imports.closed and not self.answers:
+            raise self.imports.closed
 
     def _close(self, error: ContactsClosedError) -> None:
         self.end, self.stopped = End.CLOSED, masked(str(error))
@@ -213,8 +217,14 @@ class _Go:
 
     def _one_by_one(self, jobs: Sequence[Job]) -> None:
         # Those first that failed least: the time of a go is not spent on the same ones again and again.
-        for number, job in enumerate(sorted(jobs, key=lambda one: (one.retries, one.id)), start=1):
+        ordered = sorted(jobs, key=lambda one: (one.retries, one.id))
+        pending = set[int]()
+        for number, job in enumerate(ordered):
             self._step()
+            if number % _AGAIN == 0:
+                pending = self._pending(ordered[number : number + _AGAIN])
+            if job.id not in pending:
+                continue
             try:
                 self.box.contacts.upsert(self._contact(job))
             except ContactRefusedError as error:
@@ -228,7 +238,11 @@ class _Go:
                 self._answered()
                 self._note([Outcome(job.id, JobStatus.SUCCESS, job.retries, process_id=job.process_id)])
                 self.sent += 1
-            self.box.progress("contacts told", number, len(jobs))
+            self.box.progress("contacts told", number + 1, len(jobs))
+
+    def _pending(self, jobs: Sequence[Job]) -> set[int]:
+        """Those that nobody gave up since they were read."""
+        return self.box.ledger.pending([job.id for job in jobs])
 
     def _contact(self, job: Job) -> Contact:
         # An update adds to no list.
@@ -323,8 +337,12 @@ class _Go:
         for contacts in self.box.contacts.import_chunks([self._contact(job) for job in jobs]):
             some = list(islice(left, len(contacts)))
             self._step()
+            pending = self._pending(some)
+            some = [job for job in some if job.id in pending]
+            if not some:
+                continue
             try:
-                process_id = self.box.contacts.start_import(contacts, list_ids)
+                process_id = self.box.contacts.start_import([self._contact(job) for job in some], list_ids)
             except ContactRefusedError as error:
                 if error.asked:
                     self._answered()
@@ -338,7 +356,7 @@ class _Go:
                 self._unanswered(error)
             else:
                 self._answered()
-                self.imports.began(process_id, [job.id for job in some])
+                self.imports.began(process_id)
                 self._note([Outcome(job.id, JobStatus.IMPORTING, job.retries, process_id=process_id) for job in some])
                 self.box.progress("contacts handed over for import", len(some), len(jobs))
         return alone

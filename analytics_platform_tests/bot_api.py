@@ -4,10 +4,9 @@ Belongs here: importing aiogram without what it builds at once: validators of al
 of CPU in every process, for the dozen that the stand-in speaks with. Does not: what is validated with them.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import pytest
 from pydantic import BaseModel
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -17,17 +16,8 @@ def _not_yet(_model: type[BaseModel], /, **_how: object) -> None:
     """What aiogram asks of each model as it is imported, for which all are there only afterwards."""
 
 
-@contextmanager
-def _validators_built_later() -> Iterator[None]:
-    kept = BaseModel.__dict__["model_rebuild"]
-    BaseModel.model_rebuild = classmethod(_not_yet)  # type: ignore[assignment, method-assign]  # put back at once
-    try:
-        yield
-    finally:
-        BaseModel.model_rebuild = kept  # type: ignore[method-assign]  # as it was
-
-
-with _validators_built_later():
+with pytest.MonkeyPatch.context() as _patch:
+    _patch.setattr(BaseModel, "model_rebuild", classmethod(_not_yet))
     import aiogram.methods
     import aiogram.types
 

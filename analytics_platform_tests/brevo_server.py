@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +27,7 @@ from pydantic import SecretStr, ValidationError
 from analytics_platform.funnels.person import hashed
 from analytics_platform_tests.brevo_faults import AFTER_ACCEPTING, SILENT, Fault, Reply, error, reply
 from analytics_platform_tests.brevo_kept import ACCOUNT, API_KEY, ATTRIBUTES, LISTS, Kept, Limit, Process, Request, fits
+from analytics_platform_tests.listening import Listener, Quiet, listening
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _BODY_BYTES = 10_000_000
@@ -270,11 +271,7 @@ def _checked(status: int, model: Any, told: dict[str, Any]) -> Reply:
 
 
 def _handler(server: BrevoServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Head and body are two writes: held back, the second would wait 40 ms for a word of the other side.
-        disable_nagle_algorithm = True
-
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def setup(self) -> None:
             super().setup()
             server.connections += 1
@@ -300,15 +297,10 @@ def _handler(server: BrevoServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self.do_POST()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Silence: a log is for the product's own words."""
-
     return Handler
 
 
-class _Listener(ThreadingHTTPServer):
-    request_queue_size = 128
-
+class _Listener(Listener):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that was killed or gave up is what some tests are about."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -324,15 +316,8 @@ def brevo_server(
     _models()
     listener = _Listener(("127.0.0.1", port), _handler(server))
     server.url = f"http://127.0.0.1:{listener.server_port}/v3"
-    thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(listener, server.closing.set):
         yield server
-    finally:
-        server.closing.set()
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
 
 
 def _by_hand() -> None:
@@ -348,7 +333,7 @@ def _by_hand() -> None:
         lists = "".join(f"{name}={number}\n" for name, number in zip(_LIST_SETTINGS, running.lists, strict=True))
         print(f"BREVO_BASE_URL={running.url}\nBREVO_API_KEY={API_KEY}\n{lists}Stop with Ctrl-C.", flush=True)
         while True:
-            time.sleep(0.5)
+            time.sleep(0.5)  # for a person's eyes, until they stop it; no test comes here
             new = running.requests[:]
             # Nothing is kept once it is shown: it may run for weeks.
             del running.requests[: len(new)]

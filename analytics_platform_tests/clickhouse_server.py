@@ -20,9 +20,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from urllib.parse import parse_qsl, urlsplit
 
 from analytics_platform_tests.clickhouse_engine import Answer, Engine
@@ -38,6 +38,7 @@ from analytics_platform_tests.clickhouse_wire import (
     refused,
     request,
 )
+from analytics_platform_tests.listening import Listener, Quiet, listening
 
 DATABASE = "analytics"
 PASSWORD_VARIABLE = "CLICKHOUSE_SERVER_PASSWORD"
@@ -126,10 +127,7 @@ class _BrokenError(Exception):
 
 
 def _handler(server: ClickHouseServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Head and body are two writes: held back, the second would wait 40 ms for a word of the other side.
-        disable_nagle_algorithm = True
+    class Handler(Quiet, BaseHTTPRequestHandler):
         wbufsize = 1 << 16
 
         def do_GET(self) -> None:
@@ -225,20 +223,11 @@ def _handler(server: ClickHouseServer) -> type[BaseHTTPRequestHandler]:
                     told = os.getpid()
             self._send(200, json.dumps(told).encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Silence: the address may hold a password."""
-
     return Handler
 
 
 def _cut(content: bytes) -> Iterator[bytes]:
     return (content[at : at + PIECE] for at in range(0, len(content), PIECE))
-
-
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    # Five by default: who comes sixth at the same moment would wait a second.
-    request_queue_size = 128
 
 
 @contextmanager
@@ -252,17 +241,16 @@ def clickhouse_server(
     engine = Engine(folder, threads)
     engine.create_database(DATABASE)
     server = ClickHouseServer(engine, user, password)
-    listener = _Listener(("127.0.0.1", port), _handler(server))
+    listener = Listener(("127.0.0.1", port), _handler(server))
     server.port = listener.server_port
-    thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
+
+    def let_go() -> None:
+        server.released.set()  # the one there is by then: each release puts another in its place
+
     try:
-        yield server
+        with listening(listener, let_go):
+            yield server
     finally:
-        server.released.set()
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
         engine.close()
 
 

@@ -5,7 +5,10 @@ Belongs here: pytest-wide fixtures and filters. Does not: fakes and servers of o
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import certifi
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -19,10 +22,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
     # Looked for every 700 new objects, cycles cost an eighth of the CPU of all tests; so rarely, they cost 150 MB.
     gc.set_threshold(50_000, 20, 20)
-    _read_dagsters_migrations_once()
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    _read_dagsters_migrations_once(patch)
+    folder = TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    patch.setenv("SSL_CERT_FILE", str(_one_certificate(Path(folder.name))))
 
 
-def _read_dagsters_migrations_once() -> None:
+def _one_certificate(folder: Path) -> Path:
+    """To be trusted instead of all that everybody trusts, which each HTTP client reads for 20 ms; no test asks them."""
+    everybody, end = Path(certifi.where()).read_text("utf-8"), "-----END CERTIFICATE-----\n"
+    kept = folder / "trusted.pem"
+    kept.write_text(everybody.partition(end)[0] + end, "utf-8")
+    return kept
+
+
+def _read_dagsters_migrations_once(patch: pytest.MonkeyPatch) -> None:
     """Each new instance would read forty files up to four times, to learn the name of the last one."""
     known: dict[str, ScriptDirectory] = {}
     read = ScriptDirectory.from_config
@@ -35,7 +51,7 @@ def _read_dagsters_migrations_once() -> None:
             known[place] = read(config)
         return known[place]
 
-    ScriptDirectory.from_config = staticmethod(from_config)  # type: ignore[method-assign]  # for all who ask
+    patch.setattr(ScriptDirectory, "from_config", staticmethod(from_config))
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,7 @@
 """A home with e-mail funnels: a generated site in MariaDB, settings that lead there and to Brevo, runs of a sync.
 
-Belongs here: making them, what came of a run. Does not: assertions, a ledger on a clock of its own (`funnel_world.py`).
+Belongs here: making them, what came of a run; fixtures of these, which a module of tests takes by name (`brevo =
+funnel_home.brevo`). Does not: assertions, a ledger on a clock of its own (`funnel_world.py`).
 """
 
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from pydantic import SecretStr
 
 from analytics_platform.definitions import build_definitions
@@ -31,10 +33,11 @@ from analytics_platform.sources.modx_names import parse_names
 from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.held import Held, held
 from analytics_platform.warehouses.base import Warehouse
-from analytics_platform_tests.brevo_server import BrevoServer
+from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
 from analytics_platform_tests.mysql_service import MariaDB
 
 LANGUAGE, OTHER = FunnelType.LANGUAGE, FunnelType.NON_LANGUAGE
+NOWHERE = "mysql://reader:of-the-site@127.0.0.1:1/site"
 _GROWING = ("modx_cert_payment", "modx_cert_result", "modx_cert_users")
 
 
@@ -247,3 +250,30 @@ def _plain(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, Any]:
 def written(brevo: BrevoServer) -> list[Any]:
     """The requests that were to change something."""
     return [one for one in brevo.requests if one.method != "GET"]
+
+
+# ---------------------------------------------------------------------- fixtures
+
+
+@pytest.fixture(scope="module")
+def site(mariadb: MariaDB, request: pytest.FixtureRequest) -> GeneratedSite:
+    """Sixty people, 160 tests, 40 orders, in a database of the module's own."""
+    return generated_site(mariadb, request.path.stem)
+
+
+@pytest.fixture
+def brevo() -> Iterator[BrevoServer]:
+    """A Brevo that knows nobody."""
+    with brevo_server() as server:
+        yield server
+
+
+@pytest.fixture
+def place(site: GeneratedSite, brevo: BrevoServer, tmp_path: Path) -> FunnelHome:
+    """A home that never synced; two people a funnel enter at a time, each told of alone."""
+    return FunnelHome(tmp_path / "home", few_at_a_time(site, brevo)).settled()
+
+
+def few_at_a_time(site: GeneratedSite, brevo: BrevoServer) -> dict[str, str]:
+    """The settings by which two people a funnel enter at a time, and each is told of alone."""
+    return connected(site, brevo, FUNNEL_BATCH=2, BREVO_IMPORT_FROM=500)

@@ -1,7 +1,7 @@
 """A site, a ledger and a mailing service to sync between, on a clock of their own.
 
-Belongs here: rows of the site, the pieces that a sync is made of, what came of it. Does not: assertions, killing
-(`funnel_process.py`).
+Belongs here: rows of the site, the pieces that a sync is made of, what came of it; fixtures of these, which a module of
+tests takes by name (`brevo = funnel_world.brevo`). Does not: assertions, killing (`funnel_process.py`).
 """
 
 from collections.abc import Iterator
@@ -42,6 +42,7 @@ LANGUAGE, OTHER = FunnelType.LANGUAGE, FunnelType.NON_LANGUAGE
 LISTS = {LANGUAGE: 7, OTHER: 8}
 PLAN = FunnelPlan(LISTS)
 ME = Owner("me", "here", 1)
+ANN, BOB, EVE = (f"{name}@people.example" for name in ("ann", "bob", "eve"))
 
 _TABLES = (
     "simpletest_users (Id INT PRIMARY KEY AUTO_INCREMENT, Email VARCHAR(255), TestId INT, Datep DATETIME,"
@@ -110,35 +111,6 @@ def people(number: int, start: int = 0) -> list[str]:
 def told(brevo: "BrevoServer") -> list[str]:
     """Whom Brevo was told of one by one, in that order, however it answered."""
     return [request.body["email"] for request in brevo.asked("POST", "/contacts")]
-
-
-def in_order(brevo: "BrevoServer") -> "BrevoServer":
-    """With nobody in it, and nothing to go wrong."""
-    for kept in (brevo.contacts, brevo.requests, brevo.faults, brevo.ignored, brevo.unwelcome, brevo.processes):
-        kept.clear()
-    brevo.polls, brevo.hook, brevo.accepted_hook, brevo.reports_at = 1, None, None, ""
-    return brevo
-
-
-@contextmanager
-def site_rows(server: "MariaDB", name: str) -> Iterator[SiteRows]:
-    """The site's tables in a database of that name, with nobody in them."""
-    server.empty_database(name)
-    with server.connect(name) as con:
-        rows = SiteRows(con, server.url(name, user="reader"))
-        rows.create()
-        yield rows
-
-
-@contextmanager
-def no_certificates(folder: Path) -> Iterator[None]:
-    """Nothing is encrypted here: reading all that this machine trusts costs a process as much as its sync does."""
-    from trustme import CA
-
-    CA().cert_pem.write_to_path(str(folder / "trusted.pem"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(folder / "trusted.pem"))
-        yield
 
 
 def new_ledger(path: Path) -> str:
@@ -265,3 +237,63 @@ class World:
 
     def _tell(self, what: str, done: int, total: int) -> None:
         self.said.append((what, done, total))
+
+
+# ------------------------------------------------------------------------------------------------- fixtures
+
+
+@pytest.fixture(scope="module")
+def tables(mariadb: "MariaDB", request: pytest.FixtureRequest) -> Iterator[SiteRows]:
+    """The site's tables, in a database of the module's own, with nobody in them."""
+    name = f"{request.path.stem}_site"
+    mariadb.empty_database(name)
+    with mariadb.connect(name) as con:
+        rows = SiteRows(con, mariadb.url(name, user="reader"))
+        rows.create()
+        yield rows
+
+
+@pytest.fixture
+def site(tables: SiteRows) -> SiteRows:
+    """A site where nobody has taken a test."""
+    tables.clear()
+    return tables
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator["BrevoServer"]:
+    """Brevo, for all tests of the module: people are told apart by their addresses."""
+    from analytics_platform_tests.brevo_server import brevo_server
+
+    with brevo_server() as running:
+        yield running
+
+
+@pytest.fixture
+def brevo(server: "BrevoServer") -> "BrevoServer":
+    """Brevo with nobody in it, and nothing to go wrong."""
+    for kept in (server.contacts, server.requests, server.faults, server.ignored, server.unwelcome, server.processes):
+        kept.clear()
+    server.polls, server.hook, server.accepted_hook, server.reports_at = 1, None, None, ""
+    return server
+
+
+@pytest.fixture
+def world(site: SiteRows, brevo: "BrevoServer", tmp_path: Path) -> Iterator[World]:
+    """That site, Brevo, and a ledger with nobody in it."""
+    with _world(site.url, brevo, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def without_site(brevo: "BrevoServer", tmp_path: Path) -> Iterator[World]:
+    """A ledger with nobody in it, and Brevo; no site is asked."""
+    with _world("", brevo, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def _world(site_url: str, brevo: "BrevoServer", folder: Path) -> Iterator[World]:
+    made = World(site_url, new_ledger(folder / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
+    yield made
+    made.close()

@@ -15,15 +15,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count, islice
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from analytics_platform_tests import bot_api
+from analytics_platform_tests.listening import Listener, Quiet, listening
 from analytics_platform_tests.telegram_chats import BOT, chat, full_chat, membership, message
 from analytics_platform_tests.telegram_faults import RefusalError, refusal
 from analytics_platform_tests.telegram_kept import Chats, Kept
@@ -285,11 +286,7 @@ def _dump(model: BaseModel) -> dict[str, Any]:
 
 
 def _handler(server: TelegramServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Head and body are two writes: held back, the second would wait 40 ms for a word of the other side.
-        disable_nagle_algorithm = True
-
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fields, files = read_form(self.headers.get("Content-Type", ""), body)
@@ -318,15 +315,7 @@ def _handler(server: TelegramServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(payload)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Silence: the address would show the token."""
-
     return Handler
-
-
-class _Listener(ThreadingHTTPServer):
-    # Five by default: who comes sixth at the same moment would wait a second.
-    request_queue_size = 128
 
 
 @contextmanager
@@ -339,17 +328,10 @@ def telegram_server(
     sizes and digests alone, for many recipients. `clock`: seconds, for the pace and `Accepted.at`.
     """
     server = TelegramServer(limits=Limits(clock) if limits else None, files=Files(keep_content), clock=clock)
-    listener = _Listener(("127.0.0.1", port), _handler(server))
+    listener = Listener(("127.0.0.1", port), _handler(server))
     server.url = f"http://127.0.0.1:{listener.server_port}"
-    thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(listener, server.closing.set):
         yield server
-    finally:
-        server.closing.set()
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
 
 
 def _by_hand() -> None:

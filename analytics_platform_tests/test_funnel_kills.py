@@ -16,52 +16,26 @@ from threading import Event
 import pytest
 
 from analytics_platform.funnels.records import JobStatus, Operation
-from analytics_platform_tests import forked
+from analytics_platform_tests import forked, funnel_world
 from analytics_platform_tests.brevo_kept import Kept, Request
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
+from analytics_platform_tests.brevo_server import BrevoServer
 from analytics_platform_tests.funnel_process import LOST, TAKEN
-from analytics_platform_tests.funnel_world import (
-    HOUR,
-    MINUTE,
-    NOW,
-    SiteRows,
-    World,
-    new_ledger,
-    no_certificates,
-    site_rows,
-)
+from analytics_platform_tests.funnel_world import ANN, BOB, EVE, HOUR, MINUTE, NOW, SiteRows, World, new_ledger
 from analytics_platform_tests.mysql_service import MariaDB
 
-OLD, ANN, BOB, EVE, PAM = (f"{name}@people.example" for name in ("old", "ann", "bob", "eve", "pam"))
+OLD, PAM = "old@people.example", "pam@people.example"
 KILLED = -signal.SIGKILL
 NEVER = "never:-1:KILL"
 # Above this many contacts for one list: one by one, or Ann and Bob in an import.
 ALONE, TOGETHER = 500, 1
 IN_MARIADB = "funnel_kills_ledger"
 
-
-@pytest.fixture(scope="module")
-def tables(mariadb: MariaDB) -> Iterator[SiteRows]:
-    """The site."""
-    with site_rows(mariadb, "funnel_kills_site") as rows:
-        yield rows
+# The fixtures of these tests, and that of a stage.
+tables, server = funnel_world.tables, funnel_world.server
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[BrevoServer]:
-    """Brevo."""
-    with brevo_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with no_certificates(tmp_path_factory.mktemp("trusted")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def parent(_no_certificates: None) -> Iterator[forked.Parent]:
+def parent() -> Iterator[forked.Parent]:
     """Whoever forks the syncs."""
     with forked.parent("analytics_platform_tests.funnel_process") as started:
         yield started
@@ -290,9 +264,19 @@ def state(process: forked.Process) -> str:
 
 def until_it_is(process: forked.Process, wanted: str) -> None:
     """Stopped, or ended."""
+
+    def reached() -> bool:
+        found = state(process)
+        assert found == wanted or found != "Z", process.stderr.read()
+        return found == wanted
+
+    until(reached)
+
+
+def until(reached: Callable[[], bool]) -> None:
+    """For a minute at most, asked again and again: the kernel tells of a process its parent alone, which is another."""
     deadline = time.monotonic() + 60
-    while (found := state(process)) != wanted:
-        assert found != "Z", process.stderr.read()
+    while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -312,10 +296,7 @@ def test_of_processes_that_start_at_once_one_works_and_the_others_are_told_who(
     # Whoever works waits for an answer until all others were told.
     stage.brevo.hook = numbered(1, lambda: told.wait(60))
     processes = [stage.start(url=url) for _ in range(number)]
-    deadline = time.monotonic() + 60
-    while sum(state(one) == "Z" for one in processes) < number - 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: sum(state(one) == "Z" for one in processes) >= number - 1)
     told.set()
     codes = {one.pid: one.wait() for one in processes}
     [worker] = [pid for pid, code in codes.items() if code == 0]

@@ -1,9 +1,8 @@
 """The outbox against Brevo's API over real HTTP: what goes when, and what each way of going wrong makes of a job."""
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,49 +14,16 @@ from analytics_platform.funnels.records import Job, JobStatus
 from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.leases import LeaseLostError
 from analytics_platform.state.owners import Owner
-from analytics_platform_tests.brevo_faults import Fault
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
-from analytics_platform_tests.funnel_world import (
-    HOUR,
-    MINUTE,
-    NOW,
-    World,
-    in_order,
-    new_ledger,
-    no_certificates,
-    people,
-    told,
-)
+from analytics_platform_tests import funnel_world
+from analytics_platform_tests.brevo_faults import Fault, FaultKind
+from analytics_platform_tests.brevo_server import BrevoServer
+from analytics_platform_tests.funnel_world import ANN, BOB, EVE, HOUR, MINUTE, NOW, World, people, told
 
 PENDING, IMPORTING, SUCCESS, FAILED = JobStatus.PENDING, JobStatus.IMPORTING, JobStatus.SUCCESS, JobStatus.FAILED
-ANN, BOB, EVE = (f"{name}@people.example" for name in ("ann", "bob", "eve"))
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with no_certificates(tmp_path_factory.mktemp("trusted")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[BrevoServer]:
-    """Brevo, for all tests here."""
-    with brevo_server() as running:
-        yield running
-
-
-@pytest.fixture
-def brevo(server: BrevoServer) -> BrevoServer:
-    """Brevo with nobody in it, in good order."""
-    return in_order(server)
-
-
-@pytest.fixture
-def world(brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
-    """A ledger with nobody in it, and Brevo; no site is asked."""
-    made = World("", new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
-    yield made
-    made.close()
+# The fixtures of these tests.
+server = funnel_world.server
+brevo, world = funnel_world.brevo, funnel_world.without_site
 
 
 # ------------------------------------------------------------------------------------------------- one by one
@@ -164,10 +130,10 @@ def test_brevo_down_for_hours_loses_nobody_and_fails_nobody(world: World, brevo:
 
 @pytest.mark.parametrize("fault", ["drop", "accepted_bad_gateway", "accepted_drop", "broken_json"])
 def test_what_arrived_without_an_answer_is_told_again_and_added_once(
-    world: World, brevo: BrevoServer, fault: str
+    world: World, brevo: BrevoServer, fault: FaultKind
 ) -> None:
     world.enter(ANN)
-    brevo.faults.append(Fault(fault, times=4))  # type: ignore[arg-type]
+    brevo.faults.append(Fault(fault, times=4))
     world.work()
     world.clock.moment += HOUR
     world.work()
@@ -297,12 +263,12 @@ def test_refused_contacts_do_not_open_it_and_end_a_row(world: World, brevo: Brev
 
 @pytest.mark.parametrize("fault", ["unauthorized", "no_credits", "forbidden", "no_route"])
 def test_a_closed_account_or_an_unknown_list_stops_all_and_fails_nobody(
-    world: World, brevo: BrevoServer, fault: str
+    world: World, brevo: BrevoServer, fault: FaultKind
 ) -> None:
     everybody = people(4)
     world.enter(*everybody)
     brevo.faults.append(Fault("server_error", email=everybody[0], times=0))
-    brevo.faults.append(Fault(fault, email=everybody[2], times=0))  # type: ignore[arg-type]
+    brevo.faults.append(Fault(fault, email=everybody[2], times=0))
     worked = world.work()
     assert (worked.end, worked.sent, worked.failed, worked.left) == (End.CLOSED, 1, 0, 3)
     assert "BREVO" in worked.stopped or "plan" in worked.stopped

@@ -3,58 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from analytics_platform.contacts.base import Contact
 from analytics_platform.funnel_outbox import End, Worked
 from analytics_platform.funnels.records import Change, JobStatus
-from analytics_platform_tests.brevo_faults import Fault
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
-from analytics_platform_tests.funnel_world import (
-    HOUR,
-    MINUTE,
-    NOW,
-    OTHER,
-    World,
-    in_order,
-    new_ledger,
-    no_certificates,
-    people,
-    told,
-)
+from analytics_platform_tests import funnel_world
+from analytics_platform_tests.brevo_faults import Fault, FaultKind
+from analytics_platform_tests.brevo_server import BrevoServer
+from analytics_platform_tests.funnel_world import ANN, BOB, EVE, HOUR, MINUTE, NOW, OTHER, World, people, told
 
 SUCCESS, FAILED = JobStatus.SUCCESS, JobStatus.FAILED
-ANN, BOB, EVE = (f"{name}@people.example" for name in ("ann", "bob", "eve"))
 IMPORT = "/contacts/import"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with no_certificates(tmp_path_factory.mktemp("trusted")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[BrevoServer]:
-    """Brevo, for all tests here."""
-    with brevo_server() as running:
-        yield running
-
-
-@pytest.fixture
-def brevo(server: BrevoServer) -> BrevoServer:
-    """Brevo with nobody in it, in good order."""
-    return in_order(server)
-
-
-@pytest.fixture
-def world(brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
-    """A ledger with nobody in it, and Brevo; no site is asked."""
-    made = World("", new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
-    yield made
-    made.close()
+# The fixtures of these tests.
+server = funnel_world.server
+brevo, world = funnel_world.brevo, funnel_world.without_site
 
 
 def test_more_than_so_many_are_imported_together(world: World, brevo: BrevoServer) -> None:
@@ -95,9 +60,11 @@ def test_after_a_failed_import_its_contacts_are_told_one_by_one(world: World, br
 
 
 @pytest.mark.parametrize("fault", ["invalid", "server_error"])
-def test_contacts_that_cannot_be_imported_are_told_one_by_one(world: World, brevo: BrevoServer, fault: str) -> None:
+def test_contacts_that_cannot_be_imported_are_told_one_by_one(
+    world: World, brevo: BrevoServer, fault: FaultKind
+) -> None:
     world.import_from = 2
-    brevo.faults.append(Fault(fault, path=IMPORT, times=0))  # type: ignore[arg-type]
+    brevo.faults.append(Fault(fault, path=IMPORT, times=0))
     world.enter(ANN, BOB, EVE)
     assert world.work() == Worked(End.DONE, sent=3)
     assert told(brevo) == [ANN, BOB, EVE]
@@ -182,6 +149,52 @@ def test_an_import_that_cannot_be_asked_after_does_not_keep_the_others_from_it(
     assert sum(one.path.startswith("/processes") for one in brevo.requests) <= 20
     world.clock.moment += 2 * HOUR
     assert world.work() == Worked(End.DONE, sent=3)
+
+
+@pytest.mark.parametrize("fault", ["no_route", "forbidden"])
+def test_an_import_that_nobody_may_ask_after_stops_nobody_for_ever(
+    world: World, brevo: BrevoServer, fault: FaultKind
+) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000
+    world.enter(ANN, BOB, EVE)
+    world.work()
+    brevo.faults.append(Fault(fault, "/processes/*", times=0))
+    world.enter("q@people.example")
+    world.clock.moment += 15 * MINUTE
+    assert world.work() == Worked(End.DONE, sent=1, importing=3)
+    # With nobody else to tell, nothing says that it is this one alone.
+    world.clock.moment += 15 * MINUTE
+    worked = world.work()
+    assert (worked.end, worked.importing) == (End.CLOSED, 3)
+    assert "BREVO" in worked.stopped
+    world.clock.moment += 2 * HOUR
+    brevo.requests.clear()
+    assert world.work() == Worked(End.DONE, sent=3)
+    assert told(brevo) == [ANN, BOB, EVE]
+    assert not any(one.path.startswith("/processes") for one in brevo.requests)
+
+
+def test_an_import_that_nobody_may_ask_after_is_asked_after_by_the_next_go(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.faults.append(Fault("no_route", "/processes/*"))
+    world.enter(ANN, BOB, EVE)
+    assert world.work() == Worked(End.DONE, importing=3)
+    assert world.work() == Worked(End.DONE, imported=3)
+
+
+def test_with_a_closed_account_an_import_under_way_waits(world: World, brevo: BrevoServer) -> None:
+    world.import_from = 2
+    brevo.polls = 1_000
+    world.enter(ANN, BOB, EVE)
+    world.work()
+    brevo.faults.append(Fault("unauthorized", times=0))
+    world.enter("q@people.example")
+    worked = world.work()
+    assert (worked.end, worked.importing, worked.left) == (End.CLOSED, 3, 1)
+    brevo.faults.clear()
+    brevo.polls = 1
+    assert world.work() == Worked(End.DONE, sent=1, imported=3)
 
 
 def test_with_a_report_that_cannot_be_read_all_are_told_one_by_one(world: World, brevo: BrevoServer) -> None:

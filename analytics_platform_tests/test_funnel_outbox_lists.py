@@ -1,57 +1,19 @@
 """Which list a contact goes to, against Brevo's API over real HTTP: that of the day on which it is told."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from analytics_platform.funnel_outbox import End, Worked
 from analytics_platform.funnels.plan import FunnelPlan
 from analytics_platform.funnels.records import JobStatus
+from analytics_platform_tests import funnel_world
 from analytics_platform_tests.brevo_faults import Fault
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
-from analytics_platform_tests.funnel_world import (
-    HOUR,
-    LANGUAGE,
-    NOW,
-    OTHER,
-    World,
-    in_order,
-    new_ledger,
-    no_certificates,
-    told,
-)
+from analytics_platform_tests.brevo_server import BrevoServer
+from analytics_platform_tests.funnel_world import ANN, BOB, EVE, HOUR, LANGUAGE, NOW, OTHER, World, told
 
 PENDING = JobStatus.PENDING
-ANN, BOB, EVE = (f"{name}@people.example" for name in ("ann", "bob", "eve"))
 IMPORT = "/contacts/import"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with no_certificates(tmp_path_factory.mktemp("trusted")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[BrevoServer]:
-    """Brevo, for all tests here."""
-    with brevo_server() as running:
-        yield running
-
-
-@pytest.fixture
-def brevo(server: BrevoServer) -> BrevoServer:
-    """Brevo with nobody in it, in good order."""
-    return in_order(server)
-
-
-@pytest.fixture
-def world(brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
-    """A ledger with nobody in it, and Brevo; no site is asked."""
-    made = World("", new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
-    yield made
-    made.close()
+# The fixtures of these tests.
+server = funnel_world.server
+brevo, world = funnel_world.brevo, funnel_world.without_site
 
 
 def test_an_unknown_list_stops_all_until_the_right_one_is_named(world: World, brevo: BrevoServer) -> None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,8 @@ from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.held import Held, held
 from analytics_platform.state.leases import Lease, LeaseLostError
 from analytics_platform.state.owners import Owner
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
+from analytics_platform_tests import funnel_world
+from analytics_platform_tests.brevo_server import BrevoServer
 from analytics_platform_tests.funnel_world import (
     DAY,
     HOUR,
@@ -30,57 +30,16 @@ from analytics_platform_tests.funnel_world import (
     PLAN,
     SiteRows,
     World,
-    in_order,
-    new_ledger,
-    no_certificates,
     people,
-    site_rows,
 )
 from analytics_platform_tests.mysql_service import MariaDB
 
 LATER = Owner("later", "there", 2)
 SUCCESS = JobStatus.SUCCESS
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with no_certificates(tmp_path_factory.mktemp("trusted")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def tables(mariadb: MariaDB) -> Iterator[SiteRows]:
-    """The site's tables."""
-    with site_rows(mariadb, "funnel_sync_site") as rows:
-        yield rows
-
-
-@pytest.fixture
-def site(tables: SiteRows) -> SiteRows:
-    """A site where nobody has taken a test."""
-    tables.clear()
-    return tables
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[BrevoServer]:
-    """Brevo, for all tests here: people are told apart by their addresses."""
-    with brevo_server() as running:
-        yield running
-
-
-@pytest.fixture
-def brevo(server: BrevoServer) -> BrevoServer:
-    """Brevo with nobody in it."""
-    return in_order(server)
-
-
-@pytest.fixture
-def world(site: SiteRows, brevo: BrevoServer, tmp_path: Path) -> Iterator[World]:
-    """That site, Brevo, and a ledger with nobody in it."""
-    made = World(site.url, new_ledger(tmp_path / "ledger.sqlite"), brevo.url, brevo.api_key.get_secret_value())
-    yield made
-    made.close()
+# The fixtures of these tests.
+server, brevo = funnel_world.server, funnel_world.brevo
+tables, site, world = funnel_world.tables, funnel_world.site, funnel_world.world
 
 
 # ------------------------------------------------------------------------------------------------- entering

@@ -81,8 +81,9 @@ def correction_requests(
         return [], [], moment.isoformat()
     computed = changes[1].replace(tzinfo=UTC) if isinstance(changes[1], datetime) else None
     pending = computed is not None and computed <= moment < computed + _QUIET
-    known = Computed(desk.warehouse, desk.settings.start_date, max(e.period.last for _, e in looked_at))
-    sight.prefetch(min(e.period.first for _, e in looked_at), max(e.period.last for _, e in looked_at))
+    first, last = min(e.period.first for _, e in looked_at), max(e.period.last for _, e in looked_at)
+    known = Computed(desk.warehouse, min(first, desk.settings.start_date), last)
+    sight.prefetch(first, last)
     for report, entry in looked_at:
         try:
             days = sight.outdated_days(report, entry.period.first, entry.period.last)
@@ -129,7 +130,12 @@ def compute_request(first: date, last: date, moment: datetime) -> dg.RunRequest:
 
 
 def _revive(desk: Desk, sight: HomeSight, known: Computed, report: Report[Any], entry: Entry) -> None:
-    """A period given up, or of which a digest said that there is nothing, is due again when its data has come."""
+    """A period given up, or of which a digest said that there is nothing, is due again when its data has come.
+
+    One that hangs on syncs alone never failed for want of data: an empty period is told as such.
+    """
+    if not report.tables:
+        return
     computed = data_moment(report, known, entry.period, desk.settings)
     if computed and computed > entry.updated_at and not sight.gate(report, entry.period).missing:
         desk.ledgers.runs.reset(report.name, entry.period.last, sight.now)

@@ -61,9 +61,11 @@ def reader(kind: Kind, zone: ZoneInfo) -> Callable[[str | int | None], datetime 
     parse = datetime.fromisoformat
 
     def of_text(raw: str | int | None) -> datetime | None:
+        if not isinstance(raw, str):
+            return None
         try:
-            return parse(raw).replace(tzinfo=clock).astimezone(UTC)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
+            return parse(raw).replace(tzinfo=clock).astimezone(UTC)
+        except (ValueError, OverflowError):
             return None
 
     return of_text

@@ -41,7 +41,9 @@ AT_ONCE = 1000
 # Why an update failed that was never tried.
 NOT_TAKEN = "its contact was not taken"
 _LONGEST_ERROR = 2000
-_PENDING, _FAILED, _DROPPED = JobStatus.PENDING.value, JobStatus.FAILED.value, JobStatus.DROPPED.value
+_PENDING, _IMPORTING = JobStatus.PENDING.value, JobStatus.IMPORTING.value
+_FAILED, _DROPPED = JobStatus.FAILED.value, JobStatus.DROPPED.value
+_PROCESS = func.coalesce(OUTBOX.c.process_id, 0)
 _UPSERT = OUTBOX.c.operation_type == Operation.UPSERT_CONTACT.value
 _UPDATE = OUTBOX.c.operation_type == Operation.UPDATE_AFTER_PURCHASE.value
 # A customer is not written to; an update is of somebody who bought, and so is never a customer's.
@@ -115,6 +117,19 @@ class FunnelJobs:
         """By id."""
         return self._jobs(_jobs().where(OUTBOX.c.status.in_(sorted(statuses))).limit(limit))
 
+    def imports(self) -> dict[int, datetime]:
+        """Those that jobs are part of, and since when."""
+        query = select(_PROCESS, func.min(OUTBOX.c.updated_at)).where(OUTBOX.c.status == _IMPORTING).group_by(_PROCESS)
+        return dict(self._con.execute(query).all())
+
+    def of_import(self, process_id: int) -> list[Job]:
+        """By id; whoever was given up while it began is part of it as well."""
+        return self._jobs(_jobs().where(OUTBOX.c.status.in_((_IMPORTING, _DROPPED)), _PROCESS.in_([process_id])))
+
+    def pending(self, ids: Iterable[int]) -> set[int]:
+        """Those that are."""
+        return self._with(ids, OUTBOX.c.status == _PENDING)
+
     def by_id(self, ids: Iterable[int]) -> list[Job]:
         """By id; those that there are."""
         return [job for some in chunks(sorted(ids)) for job in self._jobs(_jobs().where(OUTBOX.c.id.in_(some)))]
@@ -132,41 +147,47 @@ class FunnelJobs:
 
     def note(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """What became of them."""
-        # The moment of the next try stays as it was where none is given. What a person gave up while it was told stays
-        # given up, unless it arrived or is on its way.
-        alike: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+        given_up = self._with((one.job_id for one in outcomes), OUTBOX.c.status == _DROPPED)
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for outcome in sorted(outcomes, key=lambda one: one.job_id):
-            gone = outcome.status in (JobStatus.SUCCESS, JobStatus.IMPORTING)
-            alike.setdefault((outcome.next_attempt_at is None, gone), []).append(_outcome_row(outcome, now))
-        for (_, gone), rows in alike.items():
-            update_rows(self._con, OUTBOX, rows, *(() if gone else (OUTBOX.c.status != _DROPPED,)))
-        again = [one.job_id for one in outcomes if one.status is JobStatus.PENDING and one.process_id is not None]
-        self._give_up_customers(again, now)
-        failed = [one.job_id for one in outcomes if one.status is JobStatus.FAILED]
-        self._follow(self._entries_of(failed, _UPSERT), now)
+            row = _outcome_row(outcome, now)
+            # What a person gave up while it was told stays given up, unless it arrived; an import may yet bring it.
+            if outcome.job_id in given_up and outcome.status is not JobStatus.SUCCESS:
+                if outcome.status is not JobStatus.IMPORTING:
+                    continue
+                row = {"id": outcome.job_id, "process_id": outcome.process_id}
+            # The moment of the next try stays as it was where none is given.
+            alike.setdefault(tuple(row), []).append(row)
+        for rows in alike.values():
+            update_rows(self._con, OUTBOX, rows)
+        arrived = [one.job_id for one in outcomes if one.status is JobStatus.SUCCESS and one.job_id in given_up]
+        updates = self._ids_of(self._entries_of(arrived, _UPSERT), _UPDATE)
+        self._set(updates, [OUTBOX.c.status == _DROPPED], now, JobStatus.PENDING)
+        back = [one.job_id for one in outcomes if one.status in (JobStatus.PENDING, JobStatus.FAILED)]
+        self._give_up_customers(back, now)
+        self._follow(self._entries_of(back, _UPSERT), now)
 
     def retry(self, ids: Iterable[int] | None, now: datetime) -> int:
         """Failed ones begin anew, and named ones that are part of an import; how many."""
-        if ids is None:
-            return self._set(None, [OUTBOX.c.status == _FAILED], now, JobStatus.PENDING)
-        wanted = set(ids)
         failed = OUTBOX.c.status == _FAILED
+        wanted = set(self._con.execute(select(OUTBOX.c.id).where(failed)).scalars() if ids is None else ids)
         # An update that waits for its contact begins anew with that, and the other way round.
         orphans = self._entries_of(wanted, _UPDATE & failed)
         wanted |= self._ids_of(orphans, _UPSERT & failed)
         not_taken = failed & (OUTBOX.c.last_error == NOT_TAKEN)
         wanted |= self._ids_of(self._entries_of(wanted, _UPSERT & failed), _UPDATE & not_taken)
-        alive = OUTBOX.c.status.in_((_FAILED, JobStatus.IMPORTING.value))
-        done = self._set(wanted, [alive], now, JobStatus.PENDING)
         self._give_up_customers(wanted, now)
-        return done
+        return self._set(wanted, [OUTBOX.c.status.in_((_FAILED, _IMPORTING))], now, JobStatus.PENDING)
 
     def drop(self, ids: Iterable[int], now: datetime) -> int:
         """Failed and pending ones are given up, and the updates of contacts with them; how many."""
         alive = OUTBOX.c.status.in_((_PENDING, _FAILED))
         wanted = set(ids)
+        contacts = self._entries_of(wanted, _UPSERT)
         wanted |= self._ids_of(self._entries_of(wanted, _UPSERT & alive), _UPDATE & alive)
-        return self._set(wanted, [alive], now, JobStatus.DROPPED)
+        done = self._set(wanted, [alive], now, JobStatus.DROPPED)
+        self._follow(contacts, now)
+        return done
 
     def _follow(self, entry_ids: Iterable[int], now: datetime) -> None:
         """An update is no more to be told than the contact it is about: failed with it, given up with it."""
@@ -183,21 +204,18 @@ class FunnelJobs:
                     self._con.execute(after.values(status=status, last_error=error, updated_at=now))
 
     def _give_up_customers(self, ids: Iterable[int], now: datetime) -> None:
-        """Whose upsert was under way when they turned out to be customers, and is to be told again: it is not."""
+        """Whose upsert was under way when they turned out to be customers, and did not arrive: it is not told again."""
         for some in chunks(ids):
             query = select(OUTBOX.c.id).join(ENTRIES).where(OUTBOX.c.id.in_(some), _UPSERT, not_(_MAY_GO))
             theirs = list(self._con.execute(query).scalars())
-            self._set(theirs, [OUTBOX.c.status == _PENDING], now, JobStatus.DROPPED)
+            alive = OUTBOX.c.status.in_((_PENDING, _FAILED, _IMPORTING))
+            self._set(theirs, [alive], now, JobStatus.DROPPED)
 
-    def _set(
-        self, ids: Iterable[int] | None, where: Sequence[ColumnElement[bool]], now: datetime, status: JobStatus
-    ) -> int:
+    def _set(self, ids: Iterable[int], where: Sequence[ColumnElement[bool]], now: datetime, status: JobStatus) -> int:
         values: dict[str, Any] = {"status": status.value, "updated_at": now}
         if status is JobStatus.PENDING:
             values |= {"retry_count": 0, "next_attempt_at": now, "process_id": None}
         change = update(OUTBOX).where(*where).values(**values)
-        if ids is None:
-            return self._con.execute(change).rowcount
         return sum(self._con.execute(change.where(OUTBOX.c.id.in_(some))).rowcount for some in chunks(sorted(ids)))
 
     # MySQL does not update a table that the statement reads elsewhere: it is read first.
@@ -205,6 +223,10 @@ class FunnelJobs:
     def _entries_of(self, ids: Iterable[int], where: ColumnElement[bool]) -> list[int]:
         queries = (select(OUTBOX.c.funnel_entry_id).where(OUTBOX.c.id.in_(some), where) for some in chunks(sorted(ids)))
         return [entry for query in queries for entry in self._con.execute(query).scalars()]
+
+    def _with(self, ids: Iterable[int], where: ColumnElement[bool]) -> set[int]:
+        queries = (select(OUTBOX.c.id).where(OUTBOX.c.id.in_(some), where) for some in chunks(sorted(ids)))
+        return {number for query in queries for number in self._con.execute(query).scalars()}
 
     def _ids_of(self, entry_ids: Iterable[int], where: ColumnElement[bool]) -> set[int]:
         queries = (select(OUTBOX.c.id).where(OUTBOX.c.funnel_entry_id.in_(some), where) for some in chunks(entry_ids))
@@ -218,11 +240,11 @@ def chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
         yield some
 
 
-def update_rows(con: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *where: ColumnElement[bool]) -> None:
-    """Each row by its `id`, where that holds as well; all have the same columns."""
+def update_rows(con: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Each row by its `id`; all have the same columns."""
     names = [name for name in rows[0] if name != "id"]
     # A parameter may not have the name of a column.
-    statement = update(table).where(table.c.id == bindparam("of_id"), *where)
+    statement = update(table).where(table.c.id == bindparam("of_id"))
     statement = statement.values({name: bindparam(f"new_{name}") for name in names})
     con.execute(statement, [{"of_id": row["id"], **{f"new_{name}": row[name] for name in names}} for row in rows])
 

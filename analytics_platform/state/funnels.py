@@ -166,9 +166,11 @@ class FunnelLedger:
                 rows.stand(**stands)
 
     def unpublish_all(self, lease: Lease) -> None:
-        """The warehouse has nothing of it any more, or is another one: all entries are to be published again."""
+        """The warehouse has nothing of it any more, or is another one: all entries are to be published again, and it
+        has nothing up to any moment."""
         with self._rows(lease) as rows:
             rows.unpublish_all()
+            rows.stand(published_until=None)
 
     # ------------------------------------------------------------------- jobs
 
@@ -193,10 +195,25 @@ class FunnelLedger:
         with self._jobs() as jobs:
             return jobs.oldest_pending(funnels)
 
-    def importing(self) -> list[Job]:
-        """Jobs that the mailing service was handed over with others, by id; `updated_at` is when."""
+    def oldest_importing(self) -> Job | None:
+        """Of the jobs that the mailing service was handed over with others, the one that was made first."""
         with self._jobs() as jobs:
-            return jobs.with_status([JobStatus.IMPORTING], None)
+            return next(iter(jobs.with_status([JobStatus.IMPORTING], 1)), None)
+
+    def imports(self) -> Mapping[int, datetime]:
+        """The imports that jobs are part of, by the service's number, and when each was handed over."""
+        with self._jobs() as jobs:
+            return jobs.imports()
+
+    def of_import(self, process_id: int) -> list[Job]:
+        """The jobs that are part of it, by id: `importing`, and those that were dropped while it was handed over."""
+        with self._jobs() as jobs:
+            return jobs.of_import(process_id)
+
+    def pending(self, ids: Collection[int]) -> set[int]:
+        """Those of these jobs that are still pending."""
+        with self._jobs() as jobs:
+            return jobs.pending(ids)
 
     def by_id(self, ids: Collection[int]) -> list[Job]:
         """Those that there are, by id."""
@@ -206,8 +223,9 @@ class FunnelLedger:
     def note(self, lease: Lease, outcomes: Sequence[Outcome], now: datetime) -> None:
         """What became of jobs, in one transaction. The next try stays when it was where an outcome names none.
 
-        With an upsert that failed its update fails as well. What a person dropped meanwhile is not tried again, nor is
-        the upsert of somebody who turned out to be a customer.
+        With an upsert that failed its update fails as well. What a person dropped meanwhile is not tried again; if it
+        arrived, it is a success, and its dropped update is pending again. The upsert of somebody who turned out to be a
+        customer is dropped when it did not arrive.
         """
         now = utc(now)
         with self._jobs(lease) as jobs:
@@ -225,11 +243,13 @@ class FunnelLedger:
 
     def retry(self, ids: Collection[int] | None, now: datetime) -> int:
         """Jobs that failed (None: all of them) or, where they are named, are part of an import, are due at once, with
-        all their retries again; how many. An update and the upsert that it failed with begin anew together.
+        all their retries again; how many. An update and the upsert that it failed with begin anew together. The upsert
+        of a customer is dropped.
 
         Needs no lease: nobody works on a failed job, and what becomes of an import changes only what is part of it.
         """
         with self._database.write() as con:
+            leases.stop(con, _NAME)
             return _jobs_of(con).retry(ids, utc(now))
 
     def drop(self, ids: Collection[int], now: datetime) -> int:
@@ -238,6 +258,7 @@ class FunnelLedger:
         Needs no lease. One that is being told at this moment may still arrive, and is a success then.
         """
         with self._database.write() as con:
+            leases.stop(con, _NAME)
             return _jobs_of(con).drop(ids, utc(now))
 
     # ------------------------------------------------------------------ syncs

@@ -1,7 +1,7 @@
 """One process at a time: who holds the funnels, since when, until when, and whether it still does.
 
-Belongs here: taking, renewing and giving back a lease; the fence: its token, checked in the transaction of every write.
-Does not: what is written (`funnels.py`), when to renew (`held.py`).
+Belongs here: taking, renewing and giving back a lease; the fence: its token, checked in the transaction of every write
+(`stop`: of one that needs no lease). Does not: what is written (`funnels.py`), when to renew (`held.py`).
 
 A lease ends at its time, or when its process has provably ended. Hosts that share a database therefore need clocks that
 agree to within its length; the fence needs none.
@@ -79,6 +79,11 @@ def check(con: "Connection", lease: Lease) -> None:
     stored = _stored(con, lease.name)
     if stored is None or stored["token"] != lease.token:
         raise LeaseLostError(lease, None if stored is None else _owner(stored))
+
+
+def stop(con: "Connection", name: str) -> None:
+    """Within a transaction: whoever has the lease writes nothing until that ends. For writes that need no lease."""
+    _stored(con, name)
 
 
 def renew(con: "Connection", lease: Lease, now: datetime, length: timedelta) -> Lease:

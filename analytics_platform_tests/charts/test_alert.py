@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import itertools
 import math
 import os
 import subprocess
@@ -23,6 +22,7 @@ from analytics_platform.charts.sheet import Area, Disc, Sheet, Stroke
 from analytics_platform.language import LANGUAGES, Language
 from analytics_platform.metrics.series import BUCKET
 from analytics_platform_tests.alerts.telling_cases import CTR, IOS, LIKES, VIEWS, ZONE, at
+from analytics_platform_tests.charts.legible import assert_legible
 
 BUCKETS = 120
 END = at(13, 45)
@@ -120,17 +120,7 @@ def plot_height(sheet: Sheet) -> tuple[float, float]:
 @every_language
 @every_case
 def test_all_text_is_on_the_page_whole_and_clear_of_all_other(case: str, code: str) -> None:
-    sheet = drawn(case, code)
-    for words in sheet.words:
-        assert words.x >= 8, words
-        assert words.right <= sheet.width - 4, words
-        assert words.size / 2 <= words.y <= sheet.height - words.size / 2, words
-        assert words.size >= 18, words
-        assert not {"nan", "inf", "None"} & set(words.text.replace("(", " ").split()), words
-    for one, other in itertools.combinations(sheet.words, 2):
-        beside = one.right < other.x or other.right < one.x
-        above = abs(one.y - other.y) >= 0.42 * (one.size + other.size)
-        assert beside or above, (one, other)
+    assert_legible(drawn(case, code), right=4)
 
 
 @every_language

@@ -12,6 +12,7 @@ from analytics_platform.charts.sheet import Area, Disc, Sheet, Stroke
 from analytics_platform.funnels.conversion import Conversions, Row, conversions
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.language import LANGUAGES, Language
+from analytics_platform_tests.charts.legible import assert_legible
 
 LANGUAGE, OTHER = FunnelType.LANGUAGE, FunnelType.NON_LANGUAGE
 ZONE, DAY = ZoneInfo("Europe/Berlin"), timedelta(days=1)
@@ -73,17 +74,7 @@ def bars(sheet: Sheet) -> list[tuple[float, str]]:
 @every_language
 @every_case
 def test_all_text_is_on_the_page_and_clear_of_all_other(case: str, code: str) -> None:
-    sheet = drawn(case, code)
-    for words in sheet.words:
-        assert words.x >= 8, words
-        assert words.right <= sheet.width - 8, words
-        assert words.size / 2 <= words.y <= sheet.height - words.size / 2, words
-        assert words.size >= 18, words
-        assert not {"nan", "inf", "None"} & set(words.text.split()), words
-    for one, other in itertools.combinations(sheet.words, 2):
-        beside = one.right < other.x or other.right < one.x
-        above = abs(one.y - other.y) >= 0.42 * (one.size + other.size)
-        assert beside or above, (one, other)
+    assert_legible(drawn(case, code))
 
 
 @every_case

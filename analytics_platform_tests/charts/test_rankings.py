@@ -1,7 +1,6 @@
 """A ranking's picture: right figures, legible in every case, the same bytes each time."""
 
 import io
-import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +12,7 @@ from analytics_platform.charts.sheet import Area, Sheet
 from analytics_platform.language import LANGUAGES, Language
 from analytics_platform.rankings.plan import UNKNOWN, Mode, Plan
 from analytics_platform.rankings.ranking import Direction, Popular, Ranking, Trending
+from analytics_platform_tests.charts.legible import assert_legible
 
 Row = tuple[str, float, float, Direction]
 
@@ -90,17 +90,7 @@ def bars(sheet: Sheet) -> list[tuple[float, float]]:
 @every_case
 def test_all_text_is_on_the_page_and_clear_of_all_other(case: str, code: str) -> None:
     sheet = drawn(case, code)
-    shown = [words for words in sheet.words if words.text]
-    for words in shown:
-        assert words.x >= 8, words
-        assert words.right <= sheet.width - 8, words
-        assert words.size / 2 <= words.y <= sheet.height - words.size / 2, words
-        assert words.size >= 18, words
-        assert not {"nan", "inf", "None"} & set(words.text.split()), words
-    for one, other in itertools.combinations(shown, 2):
-        beside = one.right < other.x or other.right < one.x
-        above = abs(one.y - other.y) >= 0.42 * (one.size + other.size)
-        assert beside or above, (one, other)
+    assert_legible(sheet, [words for words in sheet.words if words.text])
 
 
 @every_case

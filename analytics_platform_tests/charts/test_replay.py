@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from analytics_platform.charts.replay import MARKED, PLANTED, Planted, ReplayAle
 from analytics_platform.charts.sheet import Area, Disc, Sheet, Stroke
 from analytics_platform.language import LANGUAGES, Language
 from analytics_platform.metrics.series import BUCKET
+from analytics_platform_tests.charts.legible import assert_legible
 
 ZONE = ZoneInfo("Europe/Moscow")
 LAST = datetime(2026, 11, 21, tzinfo=ZONE)
@@ -102,14 +102,7 @@ def discs(sheet: Sheet, *, ring: bool) -> Sequence[Disc]:
 def test_all_text_is_on_the_page_and_clear_of_all_other(case: str, code: str) -> None:
     sheet = drawn(CASES[case], code)
     assert sheet.width == 1600
-    for words in sheet.words:
-        assert words.x >= 8, words
-        assert words.right <= sheet.width - 4, words
-        assert words.size / 2 <= words.y <= sheet.height - words.size / 2, words
-        assert not {"nan", "inf", "None"} & set(words.text.split()), words
-    for one, other in itertools.combinations(sheet.words, 2):
-        beside = one.right < other.x or other.right < one.x
-        assert beside or abs(one.y - other.y) >= 0.42 * (one.size + other.size), (one, other)
+    assert_legible(sheet, right=4, smallest=0)
 
 
 def test_alerts_are_counted_and_marked_by_severity_and_truth() -> None:

@@ -7,7 +7,7 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,6 +18,7 @@ import pytest
 
 from analytics_platform.cli import main
 from analytics_platform.settings import Settings
+from analytics_platform_tests.drawn_once import draw_once
 
 if TYPE_CHECKING:
     from analytics_platform_tests.mail_server import MailStandIn
@@ -106,6 +107,13 @@ def connections(telegram: "TelegramServer | None" = None, mail: "MailStandIn | N
 def table(done: Done) -> list[dict[str, str]]:
     """What a verb printed as a table, piped."""
     return list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _charts_drawn_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        draw_once(patch)
+        yield
 
 
 @pytest.fixture

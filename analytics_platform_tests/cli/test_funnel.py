@@ -17,37 +17,14 @@ from analytics_platform.defs.running import instance_of
 from analytics_platform.funnels.person import hashed
 from analytics_platform.funnels.records import JobStatus
 from analytics_platform.state.held import held
+from analytics_platform_tests import funnel_home
 from analytics_platform_tests.brevo_faults import Fault
 from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
 from analytics_platform_tests.cli.conftest import Done, Run, aside, table
-from analytics_platform_tests.funnel_home import (
-    FunnelHome,
-    GeneratedSite,
-    connected,
-    generated_site,
-    written,
-)
-from analytics_platform_tests.mysql_service import MariaDB
+from analytics_platform_tests.funnel_home import NOWHERE, FunnelHome, GeneratedSite, connected, written
 
-NOWHERE = "mysql://reader:of-the-site@127.0.0.1:1/site"
-
-
-@pytest.fixture(scope="module")
-def site(mariadb: MariaDB) -> GeneratedSite:
-    return generated_site(mariadb, "funnels_cli")
-
-
-@pytest.fixture
-def brevo() -> Iterator[BrevoServer]:
-    """A Brevo that knows nobody."""
-    with brevo_server() as server:
-        yield server
-
-
-@pytest.fixture
-def place(site: GeneratedSite, brevo: BrevoServer, tmp_path: Path) -> FunnelHome:
-    """A home that never synced; two people a funnel enter at a time, each told of alone."""
-    return FunnelHome(tmp_path / "home", connected(site, brevo, FUNNEL_BATCH=2, BREVO_IMPORT_FROM=500)).settled()
+# The fixtures of these tests.
+site, brevo, place = funnel_home.site, funnel_home.brevo, funnel_home.place
 
 
 @dataclass(frozen=True)
@@ -79,10 +56,10 @@ def story(site: GeneratedSite, tmp_path_factory: pytest.TempPathFactory) -> Iter
 # -------------------------------------------------------------------------------- sync
 
 
-def test_a_dry_run_says_what_would_be_done(story: Story) -> None:
+def test_a_dry_run_says_what_would_be_done(story: Story, site: GeneratedSite) -> None:
     lines = story.dry.out.splitlines()
     assert story.dry.code == 0
-    assert lines[0].startswith("site: database funnels_cli on 127.0.0.1:")
+    assert lines[0].startswith(f"site: database {site.name} on 127.0.0.1:")
     assert lines[0].endswith("; dry run (--dry-run): nothing was written")
     assert lines[1].startswith("language: 3 would enter (list 7)") or "already customers" in lines[1]
     assert any(line.startswith("tests left out: ") and " without an e-mail" in line for line in lines)

@@ -1,43 +1,18 @@
 """`funnel generate` and what `doctor` says of funnels."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from analytics_platform.defs.claims import now
 from analytics_platform.funnels.plan import ATTRIBUTES
 from analytics_platform.funnels.records import NewEntry
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
+from analytics_platform_tests import funnel_home
+from analytics_platform_tests.brevo_server import BrevoServer
 from analytics_platform_tests.cli.conftest import Done, Run
-from analytics_platform_tests.funnel_home import (
-    LANGUAGE,
-    FunnelHome,
-    GeneratedSite,
-    connected,
-    generated_site,
-)
+from analytics_platform_tests.funnel_home import LANGUAGE, NOWHERE, FunnelHome, GeneratedSite, connected
 from analytics_platform_tests.mysql_service import MariaDB
 
-NOWHERE = "mysql://reader:of-the-site@127.0.0.1:1/site"
-
-
-@pytest.fixture(scope="module")
-def site(mariadb: MariaDB) -> GeneratedSite:
-    return generated_site(mariadb, "funnels_cli")
-
-
-@pytest.fixture
-def brevo() -> Iterator[BrevoServer]:
-    """A Brevo that knows nobody."""
-    with brevo_server() as server:
-        yield server
-
-
-@pytest.fixture
-def place(site: GeneratedSite, brevo: BrevoServer, tmp_path: Path) -> FunnelHome:
-    """A home that never synced; two people a funnel enter at a time, each told of alone."""
-    return FunnelHome(tmp_path / "home", connected(site, brevo, FUNNEL_BATCH=2, BREVO_IMPORT_FROM=500)).settled()
+# The fixtures of these tests.
+site, brevo, place = funnel_home.site, funnel_home.brevo, funnel_home.place
 
 
 # ----------------------------------------------------------------------------- generate
@@ -106,10 +81,10 @@ def test_doctor_finds_everything_in_order(place: FunnelHome, run: Run) -> None:
 
 
 def test_doctor_names_what_is_wrong_each_with_its_remedy(
-    place: FunnelHome, mariadb: MariaDB, brevo: BrevoServer, run: Run
+    place: FunnelHome, site: GeneratedSite, mariadb: MariaDB, brevo: BrevoServer, run: Run
 ) -> None:
     del brevo.attributes["CERTIFICATE_PURCHASED_AT"]
-    place.but(MODX_URL=mariadb.url("funnels_cli"), BREVO_LANGUAGE_LIST_ID=99, APP_DRY_RUN=None).settled()
+    place.but(MODX_URL=mariadb.url(site.name), BREVO_LANGUAGE_LIST_ID=99, APP_DRY_RUN=None).settled()
     done = run("doctor", "--home", place.path)
     assert done.code == 1
     found = findings(done)

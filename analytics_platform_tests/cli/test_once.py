@@ -165,7 +165,7 @@ def _kill(parent: Parent, place: Path, point: str | float) -> None:
             assert process.wait() == -signal.SIGKILL, process.stdout.read()
         return
     with started(parent, place, (commands.VERB, *command)) as [process]:
-        time.sleep(point)
+        time.sleep(point)  # what it is doing by then is left to chance
         process.send_signal(signal.SIGKILL)
         process.wait()
 

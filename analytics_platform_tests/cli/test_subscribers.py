@@ -206,9 +206,11 @@ def test_removing_one_report_or_all_of_them(run: Run, home: Path, monkeypatch: p
     assert run("subscribers", "add", "-100777", "--all", "--problems", "--home", home).code == 0
     one = run("subscribers", "remove", "-100777", "--report", "app", "--home", home)
     left = "left: 1 telegram -100777 gets"
-    assert one.out == f"{left} feed_daily, likes_by_os_weekly, visitors, alerts, problems, in en, UTC\n"
+    assert (
+        one.out == f"{left} feed_daily, funnels_monthly, likes_by_os_weekly, visitors, alerts, problems, in en, UTC\n"
+    )
     other = run("subscribers", "remove", "-100777", "--report", "problems", "--home", home)
-    assert other.out == f"{left} alerts, feed_daily, likes_by_os_weekly, visitors, in en, UTC\n"
+    assert other.out == f"{left} alerts, feed_daily, funnels_monthly, likes_by_os_weekly, visitors, in en, UTC\n"
     absent = run("subscribers", "remove", "-100777", "--report", "app", "--home", home)
     assert (absent.code, absent.err) == (1, "Error: telegram -100777 does not get app\n")
     assert run("subscribers", "remove", "-100777", "--home", home).out == "removed: telegram -100777\n"

@@ -1,6 +1,7 @@
 """A home with ten days of small simulated events, loaded once, computed once, and copied for every test that writes."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from analytics_platform.simulate.scenario import Scenario
 from analytics_platform.warehouses.base import EventLoad
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.defs import watched as watched_days
+from analytics_platform_tests.drawn_once import Known, draw_once
 
 FIRST = date(2026, 3, 2)
 DAYS = 10
@@ -44,6 +46,13 @@ def place(path: Path) -> Place:
     return Place(home, settings, DuckDBWarehouse(home.events, home.results, home.scratch))
 
 
+@pytest.fixture(scope="package", autouse=True)
+def charts_drawn_once() -> Iterator[Known]:
+    """Those drawn already, to be cleared by whoever wants them anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield draw_once(patch)
+
+
 @pytest.fixture(scope="session")
 def loaded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Events only; nothing computed."""
@@ -64,8 +73,16 @@ def loaded(loaded_home: Path, tmp_path: Path) -> Place:
     return place(tmp_path / "home")
 
 
+@dataclass(frozen=True)
+class Backfill:
+    """A home whose figures were all computed by one run, and that run."""
+
+    home: Path
+    result: dg.ExecuteInProcessResult
+
+
 @pytest.fixture(scope="session")
-def computed_home(loaded_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backfill(loaded_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Backfill:
     """All figures of all days, by the job that computes them."""
     made = place(shutil.copytree(loaded_home, tmp_path_factory.mktemp("computed") / "home"))
     definitions = build_definitions(made.home, made.settings, warehouse=made.warehouse)
@@ -79,7 +96,13 @@ def computed_home(loaded_home: Path, tmp_path_factory: pytest.TempPathFactory) -
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     assert result.success
-    return made.home.path
+    return Backfill(made.home.path, result)
+
+
+@pytest.fixture(scope="session")
+def computed_home(backfill: Backfill) -> Path:
+    """All figures of all days; not to be changed."""
+    return backfill.home
 
 
 @pytest.fixture

@@ -11,14 +11,17 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from analytics_platform.defs.claims import now
-from analytics_platform.defs.funnel_syncs import Syncing
+from analytics_platform.defs.funnel_syncs import Syncing, braked
 from analytics_platform.defs.funnels import JOB, funnel_job, funnel_schedules
 from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.funnels.records import Entry, JobStatus, Operation
-from analytics_platform.settings import Settings
+from analytics_platform.settings import Home, Settings
 from analytics_platform.simulate.modx_site import Later, Person
+from analytics_platform.sources.modx import LeftOut, ModxSite, SiteBusyError, parse_names
+from analytics_platform_tests import funnel_home
 from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
 from analytics_platform_tests.funnel_home import (
     LANGUAGE,
@@ -27,7 +30,6 @@ from analytics_platform_tests.funnel_home import (
     GeneratedSite,
     Synced,
     connected,
-    generated_site,
     written,
 )
 from analytics_platform_tests.mysql_service import MariaDB
@@ -35,10 +37,8 @@ from analytics_platform_tests.mysql_service import MariaDB
 STAGES = {f"funnels/{name}" for name in ("entries", "purchases", "outbox", "conversions")}
 
 
-@pytest.fixture(scope="module")
-def whole_site(mariadb: MariaDB) -> GeneratedSite:
-    """Sixty people, 160 tests, 40 orders; two accounts, of which one only reads."""
-    return generated_site(mariadb, "funnels_defs")
+# The fixtures of these tests.
+whole_site, brevo = funnel_home.site, funnel_home.brevo
 
 
 @pytest.fixture
@@ -46,13 +46,6 @@ def site(whole_site: GeneratedSite) -> Iterator[GeneratedSite]:
     """That site; payments of a test are gone after it."""
     with whole_site.kept() as kept:
         yield kept
-
-
-@pytest.fixture
-def brevo() -> Iterator[BrevoServer]:
-    """A Brevo that knows nobody."""
-    with brevo_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -203,7 +196,7 @@ def test_a_dry_run_leaves_no_trace(empty: FunnelHome, brevo: BrevoServer, by: st
     assert {(r.method, r.path) for r in brevo.requests} == {("GET", "/contacts/lists/7"), ("GET", "/contacts/lists/8")}
 
 
-@pytest.mark.parametrize("line", ["APP_DRY_RUN=true", "export APP_DRY_RUN='Yes' # stop"])
+@pytest.mark.parametrize("line", ["app_dry_run=true", "export APP_DRY_RUN='Yes' # stop"])
 def test_a_server_that_runs_heeds_the_brake_at_once(
     empty: FunnelHome, brevo: BrevoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
@@ -214,6 +207,34 @@ def test_a_server_that_runs_heeds_the_brake_at_once(
     assert done.made == {}
     (tmp_path / ".env").write_text("APP_DRY_RUN=false\n", "utf-8")
     assert empty.sync().made
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "stops"),
+    [("true", None, True), ("true", "false", False), ("false", "true", True), (None, None, False), ("", "", False)],
+)
+def test_of_two_files_the_one_that_counts_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None, here: str | None, stops: bool
+) -> None:
+    home = Home(tmp_path / "home")
+    home.path.mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path, value in ((home.settings_file, there), (tmp_path / ".env", here)):
+        if value is not None:
+            path.write_text(f"APP_DRY_RUN={value}\n", "utf-8")
+    assert braked(home) is stops
+
+
+def test_what_is_for_information_only_makes_no_sync_red(empty: FunnelHome) -> None:
+    class Slow(ModxSite):
+        def taken_counts(self, since: datetime) -> LeftOut:
+            raise SiteBusyError("the site does not answer now")
+
+    settings = empty.settings
+    assert settings.modx_url
+    slow = Slow(settings.modx_url, parse_names(), settings.modx_zone)
+    syncing = Syncing(settings, ledgers_of(empty.home, settings), lambda: empty.warehouse, lambda *_: None)
+    assert syncing.left_out(slow) == ["tests left out: could not be counted (the site does not answer now)"]
 
 
 def test_a_dry_run_says_what_is_wrong_with_brevo(empty: FunnelHome) -> None:
@@ -310,9 +331,11 @@ def test_the_schedule_asks_for_one_sync_at_a_time() -> None:
     moment = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
     job = funnel_job()
     [idle] = funnel_schedules(Settings(), job)
-    [schedule] = funnel_schedules(Settings(modx_url="mysql://reader:word@db.example/site"), job)  # type: ignore[arg-type]  # as the environment gives it
-    with dg.instance_for_test() as instance:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)
+    [schedule] = funnel_schedules(Settings(modx_url=SecretStr("mysql://reader:word@db.example/site")), job)
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=moment) as context,
+    ):
         assert idle.evaluate_tick(context).skip_message == "MODX_URL is not set"
         [request] = schedule.evaluate_tick(context).run_requests or []
         assert request.run_key == "funnel_sync@2026-11-22T10:15"

@@ -1,6 +1,5 @@
 """A sync when something is wrong: the site, the key, a list, a contact, another sync, the warehouse."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,26 +13,16 @@ from analytics_platform.defs.liveness import alive
 from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.funnels.records import JobStatus
 from analytics_platform.state.held import held
+from analytics_platform_tests import funnel_home
 from analytics_platform_tests.brevo_faults import Fault
-from analytics_platform_tests.brevo_server import BrevoServer, brevo_server
-from analytics_platform_tests.funnel_home import FunnelHome, GeneratedSite, connected, generated_site, written
-from analytics_platform_tests.mysql_service import MariaDB
+from analytics_platform_tests.brevo_server import BrevoServer
+from analytics_platform_tests.funnel_home import NOWHERE, FunnelHome, GeneratedSite, connected, few_at_a_time, written
 
 KEPT = "nobody was told anything; all of it is kept for the next sync"
 STAGES = {f"funnels/{name}" for name in ("entries", "purchases", "outbox", "conversions")}
-NOWHERE = "mysql://reader:of-the-site@127.0.0.1:1/site"
 
-
-@pytest.fixture(scope="module")
-def site(mariadb: MariaDB) -> GeneratedSite:
-    return generated_site(mariadb, "funnels_trouble")
-
-
-@pytest.fixture
-def brevo() -> Iterator[BrevoServer]:
-    """A Brevo that knows nobody."""
-    with brevo_server() as server:
-        yield server
+# The fixtures of these tests.
+site, brevo = funnel_home.site, funnel_home.brevo
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +33,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> FunnelHome:
 @pytest.fixture
 def place(prepared: FunnelHome, site: GeneratedSite, brevo: BrevoServer, tmp_path: Path) -> FunnelHome:
     """A home that never synced; two people a funnel enter at a time, each told of alone."""
-    settings = connected(site, brevo, FUNNEL_BATCH=2, BREVO_IMPORT_FROM=500)
-    return prepared.copied(tmp_path / "home", **settings)
+    return prepared.copied(tmp_path / "home", **few_at_a_time(site, brevo))
 
 
 def problems(place: FunnelHome) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
@@ -13,9 +12,36 @@ import pytest
 from analytics_platform.defs.liveness import end_dead_runs
 from analytics_platform.defs.running import instance_of
 from analytics_platform.settings import HOME_VARIABLE
+from analytics_platform_tests import forked
+from analytics_platform_tests.cli.commands import VERB
 from analytics_platform_tests.defs.conftest import FIRST, ZONE, Place
+from analytics_platform_tests.forked import Parent, Process
 
-CLI = [sys.executable, "-c", "from analytics_platform.cli.main import run; run()"]
+# What `materialize` imports when it is used.
+USED = (
+    "alembic.command",
+    "analytics_platform.cli.main",
+    "analytics_platform.definitions",
+    "analytics_platform.defs.running",
+    "analytics_platform.warehouses.duckdb",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.executor.in_process",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.sqlite_storage",
+    "sqlalchemy.dialects.sqlite",
+)
+WORDS = ("materialize", "--from", str(FIRST), "--to", str(FIRST + timedelta(days=1)))
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Parent]:
+    """Each run is a fork of it."""
+    with forked.parent(*USED, warnings="default") as made:
+        yield made
+
+
+def materialize(processes: Parent, place: Place) -> Process:
+    return processes.start(VERB, *WORDS, environment=environment(place))
 
 
 def environment(place: Place) -> dict[str, str]:
@@ -24,21 +50,23 @@ def environment(place: Place) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_after_a_kill_the_next_run_goes_through(loaded: Place) -> None:
-    words = [*CLI, "materialize", "--from", str(FIRST), "--to", str(FIRST + timedelta(days=3))]
-    with subprocess.Popen(words, env=environment(loaded), stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
+def test_after_a_kill_the_next_run_goes_through(loaded: Place, processes: Parent) -> None:
+    process = materialize(processes, loaded)
+    try:
         for line in process.stderr:
             if line.startswith("facts/user_day"):  # inside the step that holds the pool
                 break
-        process.send_signal(signal.SIGKILL)
+    finally:
+        process.end()
     with instance_of(loaded.home) as instance:
         [dead] = instance.get_runs()
         assert dead.status is dg.DagsterRunStatus.STARTED
 
-    again = subprocess.run(words, env=environment(loaded), capture_output=True, text=True, timeout=120, check=False)
+    again = materialize(processes, loaded)
+    said = again.stderr.read()
 
-    assert again.returncode == 0, again.stderr
+    assert again.wait() == 0, said
+    again.end()
     with instance_of(loaded.home) as instance:
         run = instance.get_run_by_id(dead.run_id)
         assert run
@@ -47,19 +75,18 @@ def test_after_a_kill_the_next_run_goes_through(loaded: Place) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_lives_is_left_alone(loaded: Place) -> None:
-    words = [*CLI, "materialize", "--from", str(FIRST), "--to", str(FIRST + timedelta(days=3))]
-    with subprocess.Popen(words, env=environment(loaded), stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
+def test_a_run_that_lives_is_left_alone(loaded: Place, processes: Parent) -> None:
+    process = materialize(processes, loaded)
+    try:
         for line in process.stderr:
             if line.startswith("facts/user_day"):
                 break
         process.send_signal(signal.SIGSTOP)
-        try:
-            time.sleep(0.2)
-            with instance_of(loaded.home) as instance:
-                assert end_dead_runs(loaded.home, instance) == []
-        finally:
-            process.send_signal(signal.SIGCONT)
+        time.sleep(0.2)
+        with instance_of(loaded.home) as instance:
+            assert end_dead_runs(loaded.home, instance) == []
+        process.send_signal(signal.SIGCONT)
         process.stderr.read()
-        assert process.wait(120) == 0
+        assert process.wait() == 0
+    finally:
+        process.end()

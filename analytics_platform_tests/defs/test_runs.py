@@ -23,7 +23,8 @@ from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query
 from analytics_platform.reports import all_reports
 from analytics_platform.warehouses.base import EventLoad, Row, Warehouse, WarehouseBusyError
-from analytics_platform_tests.defs.conftest import DAYS, FIRST, LAST, Place
+from analytics_platform_tests.defs.conftest import DAYS, FIRST, LAST, Backfill, Place
+from analytics_platform_tests.drawn_once import Known
 from analytics_platform_tests.recording import Recording, office_of
 
 FEED = all_reports()["feed_daily"]
@@ -123,8 +124,8 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(texts)
 
 
-def test_a_backfill_is_one_run_and_materializes_every_day_of_every_asset(loaded: Place) -> None:
-    result = run(loaded, METRICS_JOB, FIRST, LAST)
+def test_a_backfill_is_one_run_and_materializes_every_day_of_every_asset(backfill: Backfill) -> None:
+    result = backfill.result
     assert result.success, failure(result)
     days = [(FIRST + timedelta(days=k)).isoformat() for k in range(DAYS)]
     assets = (
@@ -182,10 +183,9 @@ def test_a_count_that_differs_from_the_events_stops_everything_behind_it(loaded:
     assert LAST.isoformat() in wrong.description
 
 
-def test_from_events_to_a_delivered_report(loaded: Place) -> None:
-    run(loaded, METRICS_JOB, FIRST, LAST)
+def test_from_events_to_a_delivered_report(computed: Place) -> None:
     channel = Recording()
-    result = whole(loaded, LAST, [channel])
+    result = whole(computed, LAST, [channel])
     assert result.success, failure(result)
     [(key, messages)] = channel.sent
     assert key == f"feed_daily/{LAST}"
@@ -303,9 +303,10 @@ def test_only_a_busy_warehouse_asks_for_another_try(loaded: Place) -> None:
     assert len(calls) == 8  # the first once more, then the six other tables
 
 
-def test_the_report_is_built_again_without_computing(computed: Place) -> None:
+def test_the_report_is_built_again_without_computing(computed: Place, charts_drawn_once: Known) -> None:
     first, second = Recording(), Recording()
     assert run(computed, REPORT_JOB, LAST, LAST, channels=[first]).success
+    charts_drawn_once.clear()
     assert run(computed, REPORT_JOB, LAST, LAST, channels=[second], again=True).success
     [(key, sent)], [(again, repeated)] = first.sent, second.sent
     assert sent == repeated  # to the byte, pictures included

@@ -1,9 +1,11 @@
 """From a tick to a delivered report and what follows it: requests, ledger, problems, corrections, digests."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,7 +30,7 @@ from analytics_platform.reports.feed_daily import FeedDaily
 from analytics_platform.settings import Settings
 from analytics_platform.state.runs import Status
 from analytics_platform.warehouses.base import EventLoad, Warehouse
-from analytics_platform_tests.defs.conftest import FIRST, LAST, ZONE, Place
+from analytics_platform_tests.defs.conftest import FIRST, LAST, ZONE, Place, place
 from analytics_platform_tests.defs.test_runs import failure
 from analytics_platform_tests.recording import Recording, office_of
 
@@ -114,6 +116,32 @@ def bench(computed: Place) -> Iterator[Bench]:
 def empty_bench(loaded: Place) -> Iterator[Bench]:
     """No day is computed."""
     with bench_of(loaded) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Morning:
+    """A home in which LAST was delivered at MORNING, and what the channel has of it."""
+
+    home: Path
+    channel: Recording
+
+
+@pytest.fixture(scope="module")
+def morning(computed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Morning:
+    """To be copied."""
+    home = shutil.copytree(computed_home, tmp_path_factory.mktemp("morning") / "home")
+    with bench_of(place(home)) as bench:
+        assert bench.work(MORNING) == [f"feed_daily/{LAST}#1"]
+        return Morning(home, bench.channel)
+
+
+@pytest.fixture
+def delivered(morning: Morning, tmp_path: Path) -> Iterator[Bench]:
+    """All figures up to LAST are there, and its report has gone out."""
+    with bench_of(place(shutil.copytree(morning.home, tmp_path / "home"))) as made:
+        made.channel.sent += morning.channel.sent
+        made.keys.append(f"feed_daily/{LAST}#1")
         yield made
 
 
@@ -257,8 +285,8 @@ def test_after_an_outage_one_digest_and_the_latest_in_full(bench: Bench) -> None
     assert entries[-1].reason.startswith("in the digest of")
 
 
-def test_late_data_is_computed_again_and_corrected_once(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_late_data_is_computed_again_and_corrected_once(delivered: Bench) -> None:
+    bench = delivered
     later = datetime.now(bench.settings.zone) + timedelta(hours=1)
     bench.settings = bench.settings.model_copy(update={"correction_days": 10_000})
     assert bench.late(later) == []
@@ -281,8 +309,8 @@ def test_late_data_is_computed_again_and_corrected_once(bench: Bench) -> None:
     assert entry.corrected_at
 
 
-def test_a_move_within_the_tolerance_is_not_worth_a_message(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_a_move_within_the_tolerance_is_not_worth_a_message(delivered: Bench) -> None:
+    bench = delivered
     bench.settings = bench.settings.model_copy(update={"correction_days": 10_000, "correction_tolerance": 0.9})
     more_events(bench, LAST, 10)
     later = datetime.now(bench.settings.zone) + timedelta(hours=1)
@@ -292,8 +320,8 @@ def test_a_move_within_the_tolerance_is_not_worth_a_message(bench: Bench) -> Non
     assert len(bench.channel.sent) == 1
 
 
-def test_a_second_run_of_a_delivered_period_sends_nothing_and_says_so(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_a_second_run_of_a_delivered_period_sends_nothing_and_says_so(delivered: Bench) -> None:
+    bench = delivered
     again = bench.run(
         dg.RunRequest(run_key="by hand", job_name="report_feed_daily", partition_key=LAST.isoformat(), tags={})
     )

@@ -15,10 +15,18 @@ from analytics_platform.defs.sight import Memory
 from analytics_platform.reports.feed_daily import FeedDaily
 from analytics_platform.state.runs import Owner, Status
 from analytics_platform_tests.defs.conftest import FIRST, LAST
-from analytics_platform_tests.defs.test_scheduling import MORNING, Bench, bench, empty_bench, more_events
+from analytics_platform_tests.defs.test_scheduling import (
+    MORNING,
+    Bench,
+    bench,
+    delivered,
+    empty_bench,
+    more_events,
+    morning,
+)
 from analytics_platform_tests.recording import Recording, office_of
 
-__all__ = ["bench", "empty_bench"]  # fixtures
+__all__ = ["bench", "delivered", "empty_bench", "morning"]  # fixtures
 
 
 def later(bench: Bench) -> datetime:
@@ -96,8 +104,8 @@ def test_a_tick_with_an_error_is_red(bench: Bench) -> None:
     assert problem.kind == "tick"
 
 
-def test_of_two_schedulers_one_corrects(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_of_two_schedulers_one_corrects(delivered: Bench) -> None:
+    bench = delivered
     now = later(bench)
     more_events(bench, LAST, 400)
     bench.run(bench.late(now)[0])
@@ -110,8 +118,8 @@ def test_of_two_schedulers_one_corrects(bench: Bench) -> None:
     assert len(bench.channel.sent) == 2
 
 
-def test_a_correction_that_did_not_get_through_goes_on_by_itself(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_a_correction_that_did_not_get_through_goes_on_by_itself(delivered: Bench) -> None:
+    bench = delivered
     now = later(bench)
     more_events(bench, LAST, 400)
     bench.run(bench.late(now)[0])
@@ -125,8 +133,8 @@ def test_a_correction_that_did_not_get_through_goes_on_by_itself(bench: Bench) -
     assert bench.ledgers.deliveries.due(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
-def test_late_data_is_computed_by_one_run_at_a_time(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_late_data_is_computed_by_one_run_at_a_time(delivered: Bench) -> None:
+    bench = delivered
     now = later(bench)
     more_events(bench, LAST, 400)
     [request] = bench.late(now)
@@ -140,9 +148,8 @@ def test_late_data_is_computed_by_one_run_at_a_time(bench: Bench) -> None:
     assert bench.late(now + timedelta(hours=1)) == []
 
 
-def test_a_period_given_up_for_want_of_data_goes_out_when_it_comes(bench: Bench) -> None:
-    day = LAST + timedelta(days=1)
-    bench.work(MORNING)
+def test_a_period_given_up_for_want_of_data_goes_out_when_it_comes(delivered: Bench) -> None:
+    day, bench = LAST + timedelta(days=1), delivered
     due = MORNING + timedelta(days=1)
     bench.run(bench.tick(due + timedelta(hours=24)).requests[0])
     [request] = bench.tick(due + timedelta(hours=24)).requests
@@ -261,8 +268,8 @@ def test_what_is_still_on_its_way_long_after_is_told(empty_bench: Bench) -> None
     assert "to be computed first" in late.text
 
 
-def test_a_look_that_found_nothing_is_repeated_only_after_a_change(bench: Bench) -> None:
-    bench.work(MORNING)
+def test_a_look_that_found_nothing_is_repeated_only_after_a_change(delivered: Bench) -> None:
+    bench = delivered
     now, memory = later(bench), Memory()
 
     def look(moment: datetime) -> list[dg.RunRequest]:

@@ -174,8 +174,10 @@ def test_schedules_leave_no_gap_whenever_they_are_evaluated() -> None:
     with dg.instance_for_test() as instance:
         for minute in (10, 40):
             at = datetime(2026, 3, 4, 10, minute, tzinfo=UTC)
-            context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
-            for number, request in enumerate(ten.evaluate_tick(context).run_requests or []):
+            # As a context manager: it opens the instance once more, which would stay Dagster's current one.
+            with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
+                requests = ten.evaluate_tick(context).run_requests or []
+            for number, request in enumerate(requests):
                 fields = request.run_config["ops"][STEP]["config"]
                 windows.append((fields["start"], fields["end"]))
                 tags = {**request.tags, "dagster/schedule_name": ten.name}

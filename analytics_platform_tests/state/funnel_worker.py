@@ -54,7 +54,7 @@ def enter(ledger: FunnelLedger, name: str, many: int) -> None:
             break
         except LeaseTakenError:
             assert time.monotonic() < until
-            time.sleep(0.005)
+            time.sleep(0.005)  # whoever has the lease gives it back without a word to the others
     say(ledger.enter(lease, people(many), datetime.now(UTC)))
     ledger.release(lease)
 

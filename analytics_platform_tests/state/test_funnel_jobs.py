@@ -1,11 +1,20 @@
 """What becomes of jobs: on each kind of database. Entries and how things stand: `test_funnels.py`."""
 
+import random
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Change, Job, JobStatus, NewEntry, Operation, Outcome
+from analytics_platform.state import leases
+from analytics_platform.state.database import Database, StateError
+from analytics_platform.state.funnel_models import OUTBOX
+from analytics_platform.state.funnel_rows import FunnelRows
 from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.leases import Lease
 from analytics_platform.state.owners import Owner
@@ -44,6 +53,12 @@ def everything(funnels: FunnelLedger) -> list[Job]:
     return funnels.jobs(tuple(JobStatus), 99)
 
 
+def put(database: Database, number: int, status: JobStatus) -> None:
+    """It has that status, whatever led there."""
+    with database.write() as con:
+        con.execute(update(OUTBOX).where(OUTBOX.c.id == number).values(status=status.value))
+
+
 def status(funnels: FunnelLedger, *ids: int) -> list[JobStatus]:
     """Of each of them, in the order of the numbers."""
     return [job.status for job in funnels.by_id(ids)]
@@ -75,7 +90,7 @@ def test_what_is_part_of_an_import_is_tried_again_where_it_is_named(funnels: Fun
     assert funnels.retry([a], NOW + MINUTE) == 1
     [again] = funnels.due(NOW + MINUTE, 9)
     assert (again.id, again.retries, again.process_id) == (a, 0, None)
-    assert [job.id for job in funnels.importing()] == [b]
+    assert [job.id for job in funnels.of_import(7)] == [b]
 
 
 def test_an_update_fails_with_its_contact_and_begins_anew_with_it(funnels: FunnelLedger, lease: Lease) -> None:
@@ -148,9 +163,33 @@ def test_what_is_given_up_while_it_is_told_stays_given_up_unless_it_arrives(
     assert status(funnels, a, b, c) == [DROPPED, DROPPED, SUCCESS]
 
 
-@pytest.mark.parametrize("again", ["failed", "retried"])
+def test_what_is_given_up_while_its_import_begins_stays_given_up_unless_it_arrives(
+    funnels: FunnelLedger, lease: Lease
+) -> None:
+    a, b = enter(funnels, lease, "ab")
+    assert funnels.drop([a], NOW) == 1
+    funnels.note(lease, [Outcome(n, IMPORTING, 0, process_id=7) for n in (a, b)], NOW)
+    assert status(funnels, a, b) == [DROPPED, IMPORTING]
+    assert [job.id for job in funnels.of_import(7)] == [a, b]
+    funnels.note(lease, [Outcome(n, PENDING, 0, "import 7 failed", NOW, 7) for n in (a, b)], NOW)
+    assert status(funnels, a, b) == [DROPPED, PENDING]
+    funnels.note(lease, [Outcome(a, SUCCESS, 0, process_id=7)], NOW)
+    assert (status(funnels, a), funnels.imports()) == ([SUCCESS], {})
+
+
+def test_whoever_arrived_after_being_given_up_is_told_what_they_bought(funnels: FunnelLedger, lease: Lease) -> None:
+    a, b = enter(funnels, lease, "ab")
+    early, own = buy(funnels, lease, "a"), buy(funnels, lease, "b")
+    assert funnels.drop([a, own], NOW) == 3
+    assert status(funnels, a, b, early, own) == [DROPPED, PENDING, DROPPED, DROPPED]
+    funnels.note(lease, [Outcome(n, SUCCESS, 0) for n in (a, b)], NOW)
+    assert status(funnels, early, own) == [PENDING, DROPPED]  # that one was given up by itself
+    assert [job.id for job in funnels.due(NOW, 9)] == [early]
+
+
+@pytest.mark.parametrize("again", ["failed", "retried", "refused", "all retried"])
 def test_whoever_turns_out_to_be_a_customer_is_not_told_after_an_import(
-    funnels: FunnelLedger, lease: Lease, again: str
+    funnels: FunnelLedger, funnel_database: Database, lease: Lease, again: str
 ) -> None:
     a, b = enter(funnels, lease, "ab")
     funnels.note(lease, [Outcome(n, IMPORTING, 0, process_id=7) for n in (a, b)], NOW)
@@ -159,10 +198,82 @@ def test_whoever_turns_out_to_be_a_customer_is_not_told_after_an_import(
     assert status(funnels, a, b) == [IMPORTING, IMPORTING]  # that cannot be called back
     if again == "failed":
         funnels.note(lease, [Outcome(n, PENDING, 0, "import 7 failed", NOW, 7) for n in (a, b)], NOW)
+    elif again == "retried":
+        assert funnels.retry([a, b], NOW) == 1
     else:
-        funnels.retry([a, b], NOW)
+        funnels.note(lease, [Outcome(n, FAILED, 0, "refused", process_id=7) for n in (a, b)], NOW)
+        assert status(funnels, a, b) == [DROPPED, FAILED]
+        if again == "all retried":  # as an older version left it
+            put(funnel_database, a, FAILED)
+        assert funnels.retry(None, NOW) == 1
     assert [job.id for job in funnels.due(NOW, 9)] == [b]
     assert status(funnels, a, b) == [DROPPED, PENDING]
+
+
+def test_an_update_that_was_left_pending_goes_with_its_dropped_contact(
+    funnels: FunnelLedger, funnel_database: Database, lease: Lease
+) -> None:
+    [a] = enter(funnels, lease, "a")
+    update = buy(funnels, lease, "a")
+    put(funnel_database, a, DROPPED)
+    assert funnels.drop([a], NOW) == 0
+    assert status(funnels, a, update) == [DROPPED, DROPPED]
+
+
+# ---------------------------------------------------------------------- at once
+
+
+def test_nobody_is_given_up_while_it_is_written_what_they_bought(
+    funnels: FunnelLedger, funnel_database: Database, lease: Lease
+) -> None:
+    a, b = enter(funnels, lease, "ab")
+    funnels.note(lease, [Outcome(b, FAILED, 0, "refused")], NOW)
+    entries = list(funnels.rows(None, None))
+    threads = [
+        threading.Thread(target=lambda: funnels.drop([a], NOW)),
+        threading.Thread(target=lambda: funnels.retry([b], NOW)),
+    ]
+    with funnel_database.write() as con:
+        leases.check(con, lease)
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)  # ample for both, were nobody in the way
+        assert all(thread.is_alive() for thread in threads)
+        FunnelRows(con).settle([Change(entry.id, LANGUAGE, purchased_at=NOW) for entry in entries], NOW)
+    for thread in threads:
+        thread.join(30)
+    assert {job.status for job in everything(funnels) if job.email[0] == "a"} == {DROPPED}
+    assert {job.status for job in everything(funnels) if job.email[0] == "b"} == {PENDING}
+
+
+def test_writes_with_and_without_the_lease_never_wait_for_each_other_for_ever(
+    funnels: FunnelLedger, lease: Lease
+) -> None:
+    assert funnels.enter(lease, [NewEntry(f"p{n}@example.com", LANGUAGE, n, 5, 11) for n in range(300)], NOW) == 300
+    ids = [job.id for job in funnels.jobs([PENDING], 300)]
+    wrong: list[StateError] = []
+    some = (PENDING, FAILED, IMPORTING)
+
+    def often(seed: int, write: Callable[[list[int]], object]) -> None:
+        shuffled = random.Random(seed)
+        try:
+            for _ in range(15):
+                write(shuffled.sample(ids, 150))
+        except StateError as error:
+            wrong.append(error)
+
+    writes: list[Callable[[list[int]], object]] = [
+        lambda those: funnels.note(lease, [Outcome(n, some[n % 3], 0, process_id=n % 2 or None) for n in those], NOW),
+        lambda those: funnels.retry(those, NOW),
+        lambda _: funnels.retry(None, NOW),
+        lambda those: funnels.drop(those[:1], NOW),
+    ]
+    threads = [threading.Thread(target=often, args=one) for one in enumerate(writes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
 
 
 # ------------------------------------------------------------------------- held

@@ -147,7 +147,7 @@ def test_nobody_takes_it_while_its_holder_writes(
     with funnel_database.write() as con:
         leases.check(con, mine)
         taking.start()
-        time.sleep(0.2)
+        time.sleep(0.2)  # ample for taking it, were nobody in the way
         assert taking.is_alive()
     taking.join(30)
     assert done == [YOU]

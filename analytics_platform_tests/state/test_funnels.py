@@ -283,7 +283,7 @@ def test_what_became_of_a_job(funnels: FunnelLedger, lease: Lease) -> None:
     assert d.last_error.startswith("Invalid é   ? for <address ")
     assert len(d.last_error) == 2000
     assert "one@example" not in d.last_error.lower()
-    assert funnels.importing() == [b]
+    assert (funnels.oldest_importing(), funnels.imports(), funnels.of_import(77)) == (b, {77: NOW + MINUTE}, [b])
     assert funnels.jobs([FAILED, IMPORTING], 9) == [b, d]
     assert funnels.jobs([FAILED, IMPORTING], 1) == [b]
     assert funnels.counts() == {PENDING: 1, IMPORTING: 1, SUCCESS: 1, FAILED: 1, DROPPED: 0}
@@ -322,10 +322,11 @@ def test_another_warehouse_is_known_by_what_it_says_of_itself(funnels: FunnelLed
     funnels.published(lease, None, (), "clickhouse there " * 50)
     assert funnels.standing().published_stamp == "clickhouse there " * 50
 
-    funnels.unpublish_all(lease)
-    assert funnels.unpublished(9) == [NOW, NOW]
-    funnels.unpublish_all(lease)
     assert funnels.standing().published_until == NOW
+    for _ in range(2):
+        funnels.unpublish_all(lease)
+        assert funnels.unpublished(9) == [NOW, NOW]
+        assert funnels.standing().published_until is None, "it has nothing up to any moment"
 
 
 def test_how_things_stand(funnels: FunnelLedger, lease: Lease) -> None:

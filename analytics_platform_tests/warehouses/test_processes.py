@@ -1,9 +1,7 @@
 """Several real processes, and several threads, on the same files at once."""
 
-import json
+import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,9 @@ import pytest
 
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.queries import Query
+from analytics_platform_tests import forked
+from analytics_platform_tests.forked import Parent, Process, answer
+from analytics_platform_tests.warehouses import worker
 from analytics_platform_tests.warehouses.rows import DAY, UTC, feed, figures, hours, open_in, stored, times_of
 from analytics_platform_tests.warehouses.worker import (
     DAYS,
@@ -27,23 +28,29 @@ from analytics_platform_tests.warehouses.worker import (
     write_results,
 )
 
-Process = subprocess.Popen[str]
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Parent]:
+    """All others are forked from it."""
+    with forked.parent(worker.__name__, "analytics_platform.warehouses.duckdb", "duckdb", "pyarrow") as made:
+        yield made
 
 
-def start(job: str, folder: Path, *numbers: float) -> Process:
-    command = [sys.executable, "-m", "analytics_platform_tests.warehouses.worker", job, str(folder)]
-    process = subprocess.Popen(
-        [*command, *map(str, numbers)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
+def start(processes: Parent, job: str, folder: Path, *numbers: float) -> Process:
+    process = processes.start(f"{worker.__name__}:work", job, str(folder), *map(str, numbers))
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
     return process
 
 
+def is_at_work(process: Process) -> bool:
+    """It has neither said what came of it nor ended."""
+    return not select.select([process.stdout], [], [], 0)[0]
+
+
 def outcome(process: Process) -> Any:
-    out, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (0, "")
-    return json.loads(out)
+    found = answer(process)
+    assert (process.wait(), process.stderr.read()) == (0, "")
+    return found
 
 
 @contextmanager
@@ -53,9 +60,7 @@ def stopped_after(*processes: Process) -> Iterator[None]:
         yield
     finally:
         for process in processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.end()
 
 
 @pytest.fixture
@@ -67,11 +72,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_writers_and_readers_at_once_lose_nothing_and_see_whole_days(folder: Path) -> None:
+def test_writers_and_readers_at_once_lose_nothing_and_see_whole_days(folder: Path, processes: Parent) -> None:
     # Two writers of the same results, two of the same events, three who look until all is written.
-    readers = [start("read", folder, 60) for _ in range(3)]
-    writers = [start("results", folder, 16, 1000), start("results", folder, 16, 2000)]
-    writers += [start("events", folder, 8, 1000), start("events", folder, 8, 2000)]
+    readers = [start(processes, "read", folder, 60) for _ in range(3)]
+    writers = [start(processes, "results", folder, 16, 1000), start(processes, "results", folder, 16, 2000)]
+    writers += [start(processes, "events", folder, 8, 1000), start(processes, "events", folder, 8, 2000)]
     with stopped_after(*readers, *writers):
         assert [outcome(writer) for writer in writers] == [16, 16, 8, 8]
         (folder / STOP).touch()
@@ -87,8 +92,8 @@ def test_writers_and_readers_at_once_lose_nothing_and_see_whole_days(folder: Pat
 
 
 @pytest.mark.slow
-def test_a_stream_of_readers_does_not_starve_a_writer(folder: Path) -> None:
-    readers = [start("read", folder, 60) for _ in range(3)]
+def test_a_stream_of_readers_does_not_starve_a_writer(folder: Path, processes: Parent) -> None:
+    readers = [start(processes, "read", folder, 60) for _ in range(3)]
     warehouse = open_in(folder)
     waits = []
     with stopped_after(*readers):
@@ -96,7 +101,7 @@ def test_a_stream_of_readers_does_not_starve_a_writer(folder: Path) -> None:
             started = time.monotonic()
             warehouse.replace_day(FEED_DAILY, DAY, figures(DAY, version, ROWS))
             waits.append(time.monotonic() - started)
-        assert all(reader.poll() is None for reader in readers)
+        assert all(is_at_work(reader) for reader in readers)
         (folder / STOP).touch()
         assert [outcome(reader)["torn"] for reader in readers] == [[], [], []]
     # Without the gate a writer meets an unlocked file only by luck: with three readers, hardly ever.
@@ -104,12 +109,12 @@ def test_a_stream_of_readers_does_not_starve_a_writer(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("job", ["results", "events"])
-def test_a_killed_writer_leaves_whole_days_and_no_lock(folder: Path, job: str) -> None:
+def test_a_killed_writer_leaves_whole_days_and_no_lock(folder: Path, processes: Parent, job: str) -> None:
     for pause in (0.11, 0.23, 0.37):
-        writer = start(job, folder, 100_000, 5000)
+        writer = start(processes, job, folder, 100_000, 5000)
         with stopped_after(writer):
             time.sleep(pause)
-            assert writer.poll() is None
+            assert is_at_work(writer)
             writer.send_signal(signal.SIGKILL)
             writer.wait()
 
@@ -171,7 +176,7 @@ def test_one_warehouse_shared_by_threads(folder: Path) -> None:
     assert [len(set(stored(warehouse, day_of(k)))) for k in range(DAYS)] == [1] * DAYS
 
 
-def test_a_reader_keeps_its_lock_when_another_of_its_process_finishes(folder: Path) -> None:
+def test_a_reader_keeps_its_lock_when_another_of_its_process_finishes(folder: Path, processes: Parent) -> None:
     # POSIX gives up every lock a process has on a file when it closes the file once.
     slow, quick = open_in(folder), open_in(folder)
     reading, go_on = threading.Event(), threading.Event()
@@ -187,10 +192,10 @@ def test_a_reader_keeps_its_lock_when_another_of_its_process_finishes(folder: Pa
     second = threading.Thread(target=lambda: stored(quick, DAY))
     second.start()
     second.join(0.5)
-    writer = start("results", folder, 1, 9000)
+    writer = start(processes, "results", folder, 1, 9000)
     with stopped_after(writer):
         time.sleep(0.7)
-        assert writer.poll() is None, "the writer got the file while somebody read it"
+        assert is_at_work(writer), "the writer got the file while somebody read it"
         go_on.set()
         assert outcome(writer) == 1
     other.join(20)

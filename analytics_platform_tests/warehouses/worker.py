@@ -1,4 +1,5 @@
-"""What the other processes of `test_processes.py` do: `python -m ....warehouses.worker JOB FOLDER NUMBER ...`.
+"""What the other processes of `test_processes.py` do: `python -m ....warehouses.worker JOB FOLDER NUMBER ...`, or a fork
+that calls `work` with these words.
 
 Belongs here: writing and reading without end or for a number of turns, one JSON line of outcome. Does not: assertions.
 """
@@ -74,9 +75,8 @@ def read(folder: Path, seconds: float) -> dict[str, object]:
     return {"looks": looks, "torn": torn[:3], "longest": longest}
 
 
-def main() -> None:
-    """The job and its arguments come from the command line; "ready" is said when the imports are done."""
-    job, folder, *numbers = sys.argv[1:]
+def work(job: str, folder: str, *numbers: str) -> None:
+    """One job; "ready" is said before it begins, when the imports are done."""
     print("ready", flush=True)
     if job == "read":
         outcome: object = read(Path(folder), float(numbers[0]))
@@ -87,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    work(*sys.argv[1:])
