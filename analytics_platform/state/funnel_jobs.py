@@ -71,9 +71,16 @@ class FunnelJobs:
 
     def spare(self, entry_ids: Iterable[int]) -> None:
         """They were customers: what the mailing service has not been told of them yet, it need not hear."""
-        waits = OUTBOX.c.status.in_((_PENDING, _FAILED))
-        for some in chunks(entry_ids):
-            self._con.execute(delete(OUTBOX).where(OUTBOX.c.funnel_entry_id.in_(some), _UPSERT, waits))
+        # By their entries alone: asked for the status as well, SQLite goes through all that have it.
+        found = self._upserts(entry_ids)
+        for some in chunks(number for number, _, status in found if status in (_PENDING, _FAILED)):
+            self._con.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(some)))
+
+    def _upserts(self, entry_ids: Iterable[int]) -> list[tuple[int, int, str]]:
+        """Id, entry and status of the upserts of these entries."""
+        asked = select(OUTBOX.c.id, OUTBOX.c.funnel_entry_id, OUTBOX.c.status).where(_UPSERT)
+        queries = (asked.where(OUTBOX.c.funnel_entry_id.in_(some)) for some in chunks(entry_ids))
+        return [(row[0], row[1], row[2]) for query in queries for row in self._con.execute(query)]
 
     def _add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
@@ -191,17 +198,11 @@ class FunnelJobs:
 
     def _follow(self, entry_ids: Iterable[int], now: datetime) -> None:
         """An update is no more to be told than the contact it is about: failed with it, given up with it."""
-        for some in chunks(entry_ids):
-            upserts = select(OUTBOX.c.funnel_entry_id, OUTBOX.c.status).where(
-                OUTBOX.c.funnel_entry_id.in_(some), _UPSERT, OUTBOX.c.status.in_((_FAILED, _DROPPED))
-            )
-            found = self._con.execute(upserts).all()
-            for status, error in ((_FAILED, NOT_TAKEN), (_DROPPED, "")):
-                if theirs := [entry for entry, was in found if was == status]:
-                    after = update(OUTBOX).where(
-                        OUTBOX.c.funnel_entry_id.in_(theirs), _UPDATE, OUTBOX.c.status == _PENDING
-                    )
-                    self._con.execute(after.values(status=status, last_error=error, updated_at=now))
+        found = self._upserts(entry_ids)
+        for status, error in ((_FAILED, NOT_TAKEN), (_DROPPED, "")):
+            for some in chunks(entry for _, entry, was in found if was == status):
+                after = update(OUTBOX).where(OUTBOX.c.funnel_entry_id.in_(some), _UPDATE, OUTBOX.c.status == _PENDING)
+                self._con.execute(after.values(status=status, last_error=error, updated_at=now))
 
     def _give_up_customers(self, ids: Iterable[int], now: datetime) -> None:
         """Whose upsert was under way when they turned out to be customers, and did not arrive: it is not told again."""

@@ -1,11 +1,14 @@
-"""A fresh warehouse for every test; a filled one, where to copy it, and what had been copied before."""
+"""A fresh warehouse for every test; a filled one, where to copy it, what had been copied before; other processes."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+from analytics_platform_tests import forked
+from analytics_platform_tests.warehouses import worker
 from analytics_platform_tests.warehouses.copies import BASIS, COMPUTED, compute, copied, events, load
 from analytics_platform_tests.warehouses.rows import open_in
 
@@ -53,3 +56,10 @@ def twin(arrived: Path, tmp_path: Path) -> DuckDBWarehouse:
 def target(tmp_path: Path) -> DuckDBWarehouse:
     """A warehouse that is not there yet, under the same settings."""
     return open_in(tmp_path / "target", basis=BASIS)
+
+
+@pytest.fixture(scope="package")
+def processes() -> Iterator[forked.Parent]:
+    """Every other process that works on the same files is a fork of it."""
+    with forked.parent(worker.__name__, "analytics_platform.warehouses.duckdb", "duckdb", "pyarrow") as made:
+        yield made

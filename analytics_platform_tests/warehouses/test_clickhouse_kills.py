@@ -1,5 +1,6 @@
 """Processes that are killed at every statement, and several at once: old rows or new ones, and a true ledger."""
 
+import atexit
 import json
 import subprocess
 import sys
@@ -58,17 +59,34 @@ class Worker:
         return self.process.stdout.readline().strip()
 
 
+# Those that wait for an order, by the database: a start costs more than most tests.
+_IDLE: dict[str, list[Worker]] = {}
+
+
 @contextmanager
 def workers(url: str, number: int = 1) -> Iterator[list[Worker]]:
-    """Some other processes, gone at the end."""
-    found: list[Worker] = []
+    """Some other processes, kept for the next test unless this one fails in the middle of an order."""
+    idle = _IDLE.setdefault(url, [])
+    found = [idle.pop() if idle else Worker(url) for _ in range(number)]
     try:
-        found += [Worker(url) for _ in range(number)]
         yield found
-    finally:
-        for worker in found:
-            worker.process.kill()
-            worker.process.communicate()
+    except BaseException:
+        stop(found)
+        raise
+    idle += found
+
+
+def stop(found: list[Worker]) -> None:
+    """They are gone."""
+    for worker in found:
+        worker.process.kill()
+        worker.process.communicate()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for found in _IDLE.values():
+        stop(found)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from analytics_platform.metrics.windows import day_window
 from analytics_platform.queries import Query
 from analytics_platform.warehouses.base import EventLoad, WarehouseError
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
+from analytics_platform_tests.forked import Parent
 from analytics_platform_tests.warehouses.rows import (
     DAY,
     UTC,
@@ -76,12 +77,14 @@ def test_many_events_come_in_batches_and_in_order(warehouse: DuckDBWarehouse) ->
     assert times == [at(DAY, 1) + timedelta(microseconds=k) for k in range(MANY)]
 
 
-def test_nobody_waits_for_a_slow_reader_and_it_reads_one_moment(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_nobody_waits_for_a_slow_reader_and_it_reads_one_moment(
+    warehouse: DuckDBWarehouse, tmp_path: Path, processes: Parent
+) -> None:
     many(warehouse)
     with reading(warehouse) as batches:
         first = next(batches)
         # Another process writes the file, other threads read and write with the same warehouse.
-        writer = start("events", tmp_path, 1, 7)
+        writer = start(processes, "events", tmp_path, 1, 7)
         with stopped_after(writer):
             assert outcome(writer) == 1
         others = [

@@ -12,11 +12,12 @@ from analytics_platform.metrics.tables import EVENT_REPORTS
 from analytics_platform.warehouses.base import Warehouse, WarehouseError
 from analytics_platform.warehouses.clickhouse import ClickHouseWarehouse
 from analytics_platform_tests.clickhouse_service import ClickHouse
+from analytics_platform_tests.forked import Parent
 from analytics_platform_tests.warehouses.clickhouse_open import open_at
 from analytics_platform_tests.warehouses.parts import entry, rows_of, store, stored, window
 from analytics_platform_tests.warehouses.rows import DAY, open_in
 from analytics_platform_tests.warehouses.test_clickhouse_kills import KILLED, clean, leftovers, wait_for, workers
-from analytics_platform_tests.warehouses.test_processes import outcome, start, stopped_after
+from analytics_platform_tests.warehouses.test_processes import is_at_work, outcome, start, stopped_after
 
 NEXT = DAY + timedelta(days=1)
 
@@ -83,9 +84,9 @@ def test_rows_of_another_day_or_part_are_refused_in_one_sentence(warehouse: Ware
 # ------------------------------------------------------------ several at once
 
 
-def test_two_processes_that_store_parts_of_one_day_lose_nothing_in_files(tmp_path: Path) -> None:
+def test_two_processes_that_store_parts_of_one_day_lose_nothing_in_files(tmp_path: Path, processes: Parent) -> None:
     open_in(tmp_path).prepare()
-    writers = [start("parts", tmp_path, 20, hour) for hour in (9, 10)]
+    writers = [start(processes, "parts", tmp_path, 20, hour) for hour in (9, 10)]
     with stopped_after(*writers):
         assert [outcome(writer) for writer in writers] == [20, 20]
     warehouse = open_in(tmp_path)
@@ -200,13 +201,13 @@ def test_what_a_killed_process_left_keeps_nobody_waiting_for_long(
     assert (store(server, 10, 2), stored(server), leftovers(server)) == (2, {10: (2, "first")}, [])
 
 
-def test_a_killed_writer_of_parts_leaves_whole_parts_in_files(tmp_path: Path) -> None:
+def test_a_killed_writer_of_parts_leaves_whole_parts_in_files(tmp_path: Path, processes: Parent) -> None:
     store(open_in(tmp_path), 10, 2, "other")
     for pause in (0.05, 0.2):
-        writer = start("parts", tmp_path, 100_000, 9)
+        writer = start(processes, "parts", tmp_path, 100_000, 9)
         with stopped_after(writer):
             time.sleep(pause)
-            assert writer.poll() is None
+            assert is_at_work(writer)
             writer.send_signal(signal.SIGKILL)
             writer.wait()
         found = stored(open_in(tmp_path, lock_timeout_seconds=2))

@@ -13,7 +13,6 @@ import pytest
 
 from analytics_platform.metrics.tables import FEED_DAILY
 from analytics_platform.queries import Query
-from analytics_platform_tests import forked
 from analytics_platform_tests.forked import Parent, Process, answer
 from analytics_platform_tests.warehouses import worker
 from analytics_platform_tests.warehouses.rows import DAY, UTC, feed, figures, hours, open_in, stored, times_of
@@ -27,13 +26,6 @@ from analytics_platform_tests.warehouses.worker import (
     write_events,
     write_results,
 )
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Parent]:
-    """All others are forked from it."""
-    with forked.parent(worker.__name__, "analytics_platform.warehouses.duckdb", "duckdb", "pyarrow") as made:
-        yield made
 
 
 def start(processes: Parent, job: str, folder: Path, *numbers: float) -> Process:

@@ -1,5 +1,5 @@
-"""What the other processes of `test_processes.py` do: `python -m ....warehouses.worker JOB FOLDER NUMBER ...`, or a fork
-that calls `work` with these words.
+"""What the other processes of `test_processes.py` do: `python -m ....warehouses.worker JOB FOLDER NUMBER ...`, or
+a fork that calls `work` with these words.
 
 Belongs here: writing and reading without end or for a number of turns, one JSON line of outcome. Does not: assertions.
 """
