@@ -64,10 +64,10 @@ def measured(cpu: float, checksum: str = "") -> Measured:
 
 DELIVERIES = [case.name for case in CASES if case.group is Group.DELIVERY]
 ON_SERVER = [case.name for case in CASES if case.name.startswith("c_")]
-# What differs from others in the number of days or chats alone, or in which report a job is of, is left out, for it
-# takes a process of a second and more each, and of those that deliver a server besides.
+# What differs from others in the number of days or chats alone is left out, for it takes a process of a second and more
+# each, and of those that deliver a server besides.
 SAME_CODE = ["f60", "f60_max", "hand60", "hand_facts60", "polars60", "c", "c60", "c60_max", "c_hand60", "c_u"]
-SAME_CODE += ["c_hand", "c_pandas_text60", "delivery_25", "delivery_100", "job_app"]
+SAME_CODE += ["c_hand", "c_pandas_text60", "delivery_25", "delivery_100"]
 OF_HOMES = [case.name for case in CASES if case.group in (Group.JOB, Group.TICKS) and case.name not in SAME_CODE]
 OF_FILES = [case.name for case in CASES if case.name not in OF_HOMES + DELIVERIES + ON_SERVER + SAME_CODE]
 OF_DELIVERY = [name for name in DELIVERIES if name not in SAME_CODE]

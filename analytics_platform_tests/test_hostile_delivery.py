@@ -49,7 +49,7 @@ WORST = [
     (_NAMES[place % len(_NAMES)], LANGUAGES[place // len(_NAMES) % 2], value)
     for place, value in enumerate(VALUES.values())
 ]
-MIXED = [(_NAMES[seed % len(_NAMES)], LANGUAGES[seed % 2], mixed(Random(seed))) for seed in range(84)]
+MIXED = [(_NAMES[seed % len(_NAMES)], LANGUAGES[seed % 2], mixed(Random(seed))) for seed in range(200)]
 
 
 def post(way: Channel, deliveries: Sequence[Sequence[Message]], to: Recipient) -> list[Sent]:

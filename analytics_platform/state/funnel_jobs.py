@@ -137,10 +137,6 @@ class FunnelJobs:
         """Those that are."""
         return self._with(ids, OUTBOX.c.status == _PENDING)
 
-    def by_id(self, ids: Iterable[int]) -> list[Job]:
-        """By id; those that there are."""
-        return [job for some in chunks(sorted(ids)) for job in self._jobs(_jobs().where(OUTBOX.c.id.in_(some)))]
-
     def counts(self) -> dict[JobStatus, int]:
         """How many there are of each status."""
         query = select(OUTBOX.c.status, func.count()).group_by(OUTBOX.c.status)

@@ -122,13 +122,6 @@ class FunnelLedger:
         with self._rows(lease) as rows:
             return rows.settle(changes, now)
 
-    def entries_between(self, start: datetime, end: datetime, after_id: int, limit: int) -> list[Entry]:
-        """Who entered in [start, end), by id, after that id."""
-        from analytics_platform.state.funnel_rows import entered
-
-        with self._rows() as rows:
-            return rows.entries(entered(utc(start), utc(end)), after_id, limit)
-
     def rows(self, start: datetime | None, end: datetime | None) -> Iterator[Entry]:
         """Everybody who entered in [start, end), by id; None: without that bound. Memory holds 20,000 of them."""
         from analytics_platform.state.funnel_rows import entered
@@ -214,11 +207,6 @@ class FunnelLedger:
         """Those of these jobs that are still pending."""
         with self._jobs() as jobs:
             return jobs.pending(ids)
-
-    def by_id(self, ids: Collection[int]) -> list[Job]:
-        """Those that there are, by id."""
-        with self._jobs() as jobs:
-            return jobs.by_id(ids)
 
     def note(self, lease: Lease, outcomes: Sequence[Outcome], now: datetime) -> None:
         """What became of jobs, in one transaction. The next try stays when it was where an outcome names none.

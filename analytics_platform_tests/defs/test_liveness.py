@@ -82,7 +82,7 @@ def test_a_run_that_lives_is_left_alone(loaded: Place, processes: Parent) -> Non
             if line.startswith("facts/user_day"):
                 break
         process.send_signal(signal.SIGSTOP)
-        time.sleep(0.2)
+        time.sleep(0.2)  # until it has stopped: nobody tells
         with instance_of(loaded.home) as instance:
             assert end_dead_runs(loaded.home, instance) == []
         process.send_signal(signal.SIGCONT)

@@ -247,7 +247,7 @@ _MESSAGES = st.builds(
 
 
 @settings(
-    max_examples=30,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,

@@ -134,7 +134,7 @@ _ORDER = st.lists(st.sampled_from([0, 1, 7, 8]), min_size=1, max_size=4)
 
 
 @settings(
-    max_examples=12,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,

@@ -18,6 +18,7 @@ from analytics_platform.state.funnel_rows import FunnelRows
 from analytics_platform.state.funnels import FunnelLedger
 from analytics_platform.state.leases import Lease
 from analytics_platform.state.owners import Owner
+from analytics_platform_tests.state.test_funnels import by_id
 
 NOW = datetime(2026, 11, 21, 11, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -61,7 +62,7 @@ def put(database: Database, number: int, status: JobStatus) -> None:
 
 def status(funnels: FunnelLedger, *ids: int) -> list[JobStatus]:
     """Of each of them, in the order of the numbers."""
-    return [job.status for job in funnels.by_id(ids)]
+    return [job.status for job in by_id(funnels, ids)]
 
 
 # ------------------------------------------------------------------------ again
@@ -73,13 +74,13 @@ def test_only_failed_jobs_are_tried_again(funnels: FunnelLedger, lease: Lease) -
     funnels.note(lease, [Outcome(a, PENDING, 3, "busy", NOW + MINUTE), *done], NOW)
 
     assert funnels.retry([a, c, d, 10**6], NOW + MINUTE) == 1
-    [again] = funnels.by_id([c])
+    [again] = by_id(funnels, [c])
     assert (again.status, again.retries, again.next_attempt_at, again.process_id) == (PENDING, 0, NOW + MINUTE, None)
     assert again.last_error == "no"
     assert funnels.retry([], NOW) == 0
     assert funnels.retry(None, NOW + MINUTE) == 1
     assert funnels.retry(None, NOW + MINUTE) == 0
-    assert funnels.by_id([a])[0].retries == 3
+    assert by_id(funnels, [a])[0].retries == 3
     assert funnels.counts() == {PENDING: 3, IMPORTING: 0, SUCCESS: 1, FAILED: 0, DROPPED: 0}
 
 
@@ -99,8 +100,8 @@ def test_an_update_fails_with_its_contact_and_begins_anew_with_it(funnels: Funne
     funnels.note(lease, [Outcome(a, FAILED, 0, "refused"), Outcome(c, FAILED, 0, "refused")], NOW + MINUTE)
     late = buy(funnels, lease, "c")
     assert status(funnels, a, b, c, early, other, late) == [FAILED, PENDING, FAILED, FAILED, PENDING, FAILED]
-    assert {job.last_error for job in funnels.by_id([early, late])} == {"its contact was not taken"}
-    assert funnels.by_id([other])[0].last_error == ""
+    assert {job.last_error for job in by_id(funnels, [early, late])} == {"its contact was not taken"}
+    assert by_id(funnels, [other])[0].last_error == ""
 
     assert funnels.retry([a], NOW + MINUTE) == 2
     assert status(funnels, a, early, c, late) == [PENDING, FAILED, PENDING, FAILED]
@@ -143,7 +144,7 @@ def test_who_is_given_up_is_settled_with_the_update(funnels: FunnelLedger, lease
         DROPPED,
         PENDING,
     ]
-    assert funnels.by_id([a])[0].last_error == "refused"
+    assert by_id(funnels, [a])[0].last_error == "refused"
     assert funnels.drop([a, own], NOW) == 1
     assert status(funnels, c, own) == [SUCCESS, DROPPED]
     # Who bought after being given up is not told of either.
@@ -193,7 +194,7 @@ def test_whoever_turns_out_to_be_a_customer_is_not_told_after_an_import(
 ) -> None:
     a, b = enter(funnels, lease, "ab")
     funnels.note(lease, [Outcome(n, IMPORTING, 0, process_id=7) for n in (a, b)], NOW)
-    entry = funnels.by_id([a])[0].entry_id
+    entry = by_id(funnels, [a])[0].entry_id
     assert funnels.settle(lease, [Change(entry, LANGUAGE, customer_since=NOW - MINUTE)], NOW) == 1
     assert status(funnels, a, b) == [IMPORTING, IMPORTING]  # that cannot be called back
     if again == "failed":

@@ -1,5 +1,6 @@
 """Who is in a funnel, who bought, what is still to be told: on each kind of database."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from analytics_platform.funnels.plan import FunnelType
-from analytics_platform.funnels.records import Change, JobStatus, NewEntry, Operation, Outcome
+from analytics_platform.funnels.records import Change, Job, JobStatus, NewEntry, Operation, Outcome
 from analytics_platform.state import funnel_jobs
 from analytics_platform.state import funnels as ledgers
 from analytics_platform.state.database import Database, StateError
@@ -39,6 +40,11 @@ def numbers(funnels: FunnelLedger) -> dict[str, int]:
 
 
 # -------------------------------------------------------------------- entering
+
+
+def by_id(funnels: FunnelLedger, ids: Collection[int]) -> list[Job]:
+    """These jobs, by id."""
+    return [job for job in funnels.jobs(list(JobStatus), 1_000) if job.id in ids]
 
 
 def test_who_enters_is_told_to_the_mailing_service(funnels: FunnelLedger, lease: Lease) -> None:
@@ -160,9 +166,9 @@ def test_addresses_that_differ_in_one_byte_are_different_people(funnels: FunnelL
 def test_moments_come_back_exactly_and_in_utc(funnels: FunnelLedger, lease: Lease, moment: datetime) -> None:
     exactly, smallest = moment.astimezone(UTC), timedelta(microseconds=1)
     funnels.enter(lease, [new("a")], moment)
-    [entry] = funnels.entries_between(moment, exactly + smallest, 0, 9)
+    [entry] = funnels.rows(moment, exactly + smallest)
     assert (entry.entered_at, entry.entered_at.tzinfo) == (exactly, UTC)
-    assert funnels.entries_between(exactly - MINUTE, moment, 0, 9) == []
+    assert list(funnels.rows(exactly - MINUTE, moment)) == []
     assert [job.next_attempt_at for job in funnels.due(moment, 9)] == [exactly]
     assert funnels.due(exactly - smallest, 9) == []
 
@@ -221,7 +227,7 @@ def test_more_people_than_fit_into_one_question(
     assert funnels.settle(lease, changes, NOW) == 5
     jobs = funnels.jobs([PENDING], 99)
     assert [job.email for job in jobs] == names[:5] * 2
-    assert funnels.by_id([job.id for job in reversed(jobs)]) == jobs
+    assert by_id(funnels, [job.id for job in reversed(jobs)]) == jobs
     funnels.note(lease, [Outcome(job.id, FAILED, 5, "no") for job in jobs], NOW)
     assert funnels.retry([job.id for job in jobs[:5]], NOW) == 5
 
@@ -276,7 +282,7 @@ def test_what_became_of_a_job(funnels: FunnelLedger, lease: Lease) -> None:
     funnels.note(lease, outcomes, NOW + MINUTE)
     funnels.note(lease, [], NOW)
 
-    a, b, c, d = funnels.by_id([a.id, b.id, c.id, d.id])
+    a, b, c, d = by_id(funnels, [a.id, b.id, c.id, d.id])
     assert (a.status, a.retries, a.last_error, a.next_attempt_at) == (PENDING, 1, "busy", later)
     assert (b.status, b.process_id, b.next_attempt_at) == (IMPORTING, 77, NOW)
     assert (c.status, c.retries, c.created_at, c.updated_at) == (SUCCESS, 2, NOW, NOW + MINUTE)
