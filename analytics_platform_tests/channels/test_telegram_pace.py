@@ -265,16 +265,28 @@ def test_no_more_are_let_go_than_there_are_connections(server: TelegramServer) -
 
 def test_a_turn_that_is_cancelled_leaves_the_line_open(server: TelegramServer) -> None:
     async def main() -> list[str]:
-        timing = FakeTime()
+        asleep = asyncio.Event()
+
+        class Endless(FakeTime):
+            """Whoever has to wait first waits until they are cancelled."""
+
+            async def sleep(self, seconds: float) -> None:
+                if not asleep.is_set():
+                    asleep.set()
+                    await asyncio.Event().wait()
+                await super().sleep(seconds)
+
+        timing = Endless()
         slots = MemorySlots(timing.clock)
         slots.hold("telegram/1234567890/1", 5)
         telegram = channel(server, timing=timing, slots=slots)
         pieces = cut(telegram, album(1))
         waiting = asyncio.create_task(in_turn(telegram, pieces, [chat(1)], {}))
-        await asyncio.sleep(0.01)
+        await asleep.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        assert server.accepted == []
         [[sent]] = await in_turn(telegram, pieces, [chat(2)], {})
         return [sent.outcome.value]
 
