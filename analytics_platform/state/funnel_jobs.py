@@ -7,6 +7,7 @@ may write (`leases.py`), transactions (`funnels.py`). Imported only when the led
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,7 +17,9 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Table,
+    Update,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -38,12 +41,16 @@ from analytics_platform.state.funnel_models import ENTRIES, OUTBOX
 _T = TypeVar("_T")
 # Values in one IN: few enough for SQLite and for the size of a packet, many enough that there are few requests.
 AT_ONCE = 1000
+# Rows that one statement changes each in its own way: the server goes through the list for each of them.
+CHANGED_AT_ONCE = 128
 # Why an update failed that was never tried.
 NOT_TAKEN = "its contact was not taken"
 _LONGEST_ERROR = 2000
 _PENDING, _IMPORTING = JobStatus.PENDING.value, JobStatus.IMPORTING.value
 _FAILED, _DROPPED = JobStatus.FAILED.value, JobStatus.DROPPED.value
 _PROCESS = func.coalesce(OUTBOX.c.process_id, 0)
+# Not by its key: asked for entries and a status, SQLite would go through all that have the status.
+_STATUS = func.coalesce(OUTBOX.c.status, "")
 _UPSERT = OUTBOX.c.operation_type == Operation.UPSERT_CONTACT.value
 _UPDATE = OUTBOX.c.operation_type == Operation.UPDATE_AFTER_PURCHASE.value
 # A customer is not written to; an update is of somebody who bought, and so is never a customer's.
@@ -71,14 +78,13 @@ class FunnelJobs:
 
     def spare(self, entry_ids: Iterable[int]) -> None:
         """They were customers: what the mailing service has not been told of them yet, it need not hear."""
-        # By their entries alone: asked for the status as well, SQLite goes through all that have it.
-        found = self._upserts(entry_ids)
-        for some in chunks(number for number, _, status in found if status in (_PENDING, _FAILED)):
+        found = self._upserts(entry_ids, (_PENDING, _FAILED))
+        for some in chunks(number for number, _, _ in found):
             self._con.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(some)))
 
-    def _upserts(self, entry_ids: Iterable[int]) -> list[tuple[int, int, str]]:
-        """Id, entry and status of the upserts of these entries."""
-        asked = select(OUTBOX.c.id, OUTBOX.c.funnel_entry_id, OUTBOX.c.status).where(_UPSERT)
+    def _upserts(self, entry_ids: Iterable[int], statuses: Sequence[str]) -> list[tuple[int, int, str]]:
+        """Id, entry and status of the upserts of these entries, where that is one of those."""
+        asked = select(OUTBOX.c.id, OUTBOX.c.funnel_entry_id, OUTBOX.c.status).where(_UPSERT, _STATUS.in_(statuses))
         queries = (asked.where(OUTBOX.c.funnel_entry_id.in_(some)) for some in chunks(entry_ids))
         return [(row[0], row[1], row[2]) for query in queries for row in self._con.execute(query)]
 
@@ -194,7 +200,7 @@ class FunnelJobs:
 
     def _follow(self, entry_ids: Iterable[int], now: datetime) -> None:
         """An update is no more to be told than the contact it is about: failed with it, given up with it."""
-        found = self._upserts(entry_ids)
+        found = self._upserts(entry_ids, (_FAILED, _DROPPED))
         for status, error in ((_FAILED, NOT_TAKEN), (_DROPPED, "")):
             for some in chunks(entry for _, entry, was in found if was == status):
                 after = update(OUTBOX).where(OUTBOX.c.funnel_entry_id.in_(some), _UPDATE, OUTBOX.c.status == _PENDING)
@@ -237,13 +243,40 @@ def chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
         yield some
 
 
-def update_rows(con: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Each row by its `id`; all have the same columns."""
-    names = [name for name in rows[0] if name != "id"]
-    # A parameter may not have the name of a column.
-    statement = update(table).where(table.c.id == bindparam("of_id"))
-    statement = statement.values({name: bindparam(f"new_{name}") for name in names})
-    con.execute(statement, [{"of_id": row["id"], **{f"new_{name}": row[name] for name in names}} for row in rows])
+def update_rows(con: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Each row by its `id`, many in one statement; all have the same columns. Of several of one id the last counts.
+
+    Not by a list of parameters: for an update, PyMySQL sends a statement for each of its rows.
+    """
+    left = list({row["id"]: row for row in rows}.values())
+    while left:
+        # Powers of two, so that few statements are made, and kept: making one takes four times what running it does.
+        size = min(CHANGED_AT_ONCE, 1 << (len(left).bit_length() - 1))
+        some, left = left[:size], left[size:]
+        names = [name for name in some[0] if name != "id"]
+        differ = tuple(name for name in names if any(row[name] != some[0][name] for row in some))
+        alike = tuple(name for name in names if name not in differ)
+        values = {_put(name): some[0][name] for name in alike}
+        for place, row in enumerate(some):
+            values |= {_put(name, place): row[name] for name in ("id", *differ)}
+        con.execute(_change(table, alike, differ, size), values)
+
+
+@lru_cache(maxsize=32)
+def _change(table: Table, alike: tuple[str, ...], differ: tuple[str, ...], rows: int) -> Update:
+    """So many rows, by their ids: columns that are `alike` in all of them, and those that `differ`."""
+    ids = [bindparam(_put("id", place), type_=table.c.id.type) for place in range(rows)]
+    values: dict[str, ColumnElement[Any]] = {name: bindparam(_put(name)) for name in alike}
+    for name in differ:
+        kind = table.c[name].type
+        of_each = ((one, bindparam(_put(name, place), type_=kind)) for place, one in enumerate(ids))
+        values[name] = case(*of_each, value=table.c.id)
+    return update(table).where(table.c.id.in_(ids)).values(values)
+
+
+def _put(name: str, place: int | None = None) -> str:
+    """The name of a parameter, which may not be that of a column."""
+    return f"new_{name}" if place is None else f"new_{name}_{place}"
 
 
 def _of(funnels: Collection[FunnelType]) -> ColumnElement[bool]:
