@@ -377,7 +377,8 @@ def load_settings(home: Home, **overrides: object) -> Settings:
 def _sentence(error: Mapping[str, object]) -> str:
     location = error["loc"]
     name = str(location[0] if isinstance(location, tuple) and location else "settings").upper()
-    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}."
+    told = {"bool_parsing": "write true or false", "int_parsing": "write a whole number"}.get(str(error["type"]))
+    return f"{name}: {told or str(error['msg']).removeprefix('Value error, ')}."
 
 
 def remember(home: Home, name: str, value: str) -> None:

@@ -58,7 +58,7 @@ class Fault:
     """What goes wrong, for the next `times` requests that match; None matches all, 0 times is for ever.
 
     `path`: without `/v3`, `*` for any part of it; `email`: of the contact. `value`: seconds for limit_reached,
-    retry_after (also a date), unavailable, stall and slow; the message for those that have a code.
+    retry_after (also a date), unavailable, stall and slow; the message for those that have a code; the body of a page.
     """
 
     kind: FaultKind
@@ -90,7 +90,8 @@ def reply(fault: Fault, limits: Mapping[str, str], answer: Reply | None = None) 
         case "bad_gateway" | "accepted_bad_gateway":
             return Reply(502, _GATEWAY, {"Content-Type": "text/html"})
         case "page":
-            return Reply(200, b"<html>Welcome to this network</html>", {"Content-Type": "text/html"})
+            page = fault.value if isinstance(fault.value, str) else "<html>Welcome to this network</html>"
+            return Reply(200, page.encode(), {"Content-Type": "text/html"})
         case "moved":
             return Reply(301, b"", {"Location": "/elsewhere"})
         case "no_route":

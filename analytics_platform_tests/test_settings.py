@@ -56,6 +56,8 @@ def test_precedence(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         ("DUCKDB_MEMORY_LIMIT", "B", "is not a size"),
         ("DUCKDB_MEMORY_LIMIT", "1MMB", "is not a size"),
         ("DUCKDB_THREADS", "-1", "greater than or equal to 0"),
+        ("DUCKDB_THREADS", "many", "write a whole number"),
+        ("APP_DRY_RUN", "treu", "write true or false"),
         ("LOCK_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("RANKING_MODE", "fast", "'compat' or 'normalised'"),
         ("RANKING_WEIGHTS", "video_view", "'video_view' is not a weight; write entries such as"),

@@ -182,6 +182,8 @@ class _Drawing:
     def _counts(self, box: Box) -> None:
         entries = [group.entries if (group := self.panel.weeks.get(day)) else None for day in self.mondays]
         scale = axis(entries, whole=True, zero=True, most=2)
+        if len(scale.ticks) < 2:  # of 4, as 0 and 5 do not fit and 0, 2, 4 are three: bars would say no number
+            scale = axis(entries, whole=True, zero=True, most=3)
         self._ground(box, scale, share=False)
         half = self.step * _BAR / 2
         for place, (monday, count) in enumerate(zip(self.mondays, entries, strict=True)):

@@ -49,6 +49,7 @@ LONGEST_WAIT_SECONDS = 60.0
 _JITTER_SECONDS = 0.5
 # Of an answer: a report of all addresses of an import that are none is no longer than the import.
 _LONGEST_ANSWER = 2 * IMPORT_BYTES
+_LARGEST = 2**63 - 1
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -160,7 +161,9 @@ class Brevo:
 
         def read(answer: Answer) -> set[str] | None:
             found = answer.told.get("attributes") if answer.fine else None
-            return {str(one["name"]) for one in found} if isinstance(found, list) else None
+            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+                return None
+            return {str(one["name"]) for one in found if "name" in one}
 
         return self._ask("GET", "/contacts/attributes", "list of attributes", read)
 
@@ -291,6 +294,7 @@ def _parsed(base_url: str) -> tuple[str, str]:
     try:
         parts = urlsplit(base_url.strip())
         host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
+        (parts.hostname or "").encode("idna")  # with empty or endless parts it would fail at the first request
     except ValueError:
         host = ""
     if not host or parts.scheme not in ("http", "https") or parts.username or parts.query:
@@ -332,13 +336,14 @@ def _json(body: object) -> bytes:
 
 
 def _told(answer: Answer) -> bool | None:
-    """Whether Brevo took it: 201 created, 204 changed. A page of somebody else's is a 200."""
-    return True if answer.status in (201, 204) or (answer.fine and answer.told) else None
+    """Whether Brevo took it: 201 created, 204 changed. A page of somebody else's is a 200, and may be JSON as well."""
+    return True if answer.status in (201, 204) or (answer.fine and "id" in answer.told) else None
 
 
 def _number(told: Mapping[str, Any], name: str) -> int | None:
     found = told.get(name)
-    return found if isinstance(found, int) else None
+    # What else is an int could neither be kept nor asked after.
+    return found if type(found) is int and 0 < found <= _LARGEST else None
 
 
 def _text(told: Mapping[str, Any], name: str) -> str | None:

@@ -47,7 +47,7 @@ class Answer:
         """The JSON object in the body; empty where there is none."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or a thousand brackets deep
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -15,6 +15,8 @@ SPACING = 0.1
 _SLOW_DOWN = (429, 503)
 # A number this big is no length of time but a moment, in seconds since 1970.
 _A_MOMENT = 1e9
+# Brevo has no window longer than an hour. Whoever says more errs, and would keep everybody waiting for years.
+LONGEST = 3600.0
 
 
 class Pace:
@@ -42,7 +44,7 @@ class Pace:
 
 
 def asked(status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds for which an answer wants no more requests; names of `headers` in lower case.
+    """Seconds for which an answer wants no more requests, `LONGEST` at most; names of `headers` in lower case.
 
     The reset is that of a window, an hour long perhaps. It is waited for when nothing remains of the window, and not
     when another limit than the window's was hit.
@@ -59,11 +61,15 @@ def _seconds(value: str | None, headers: Mapping[str, str]) -> float | None:
     number = _number(value)
     if number is None:
         number = _moment(value)
-    if number is None or number < _A_MOMENT:
-        return number
-    # By the clock of the one who says so: ours may differ.
-    now = _moment(headers.get("date"))
-    return None if now is None else max(number - now, 0.0)
+    if number is None:
+        return None
+    if number >= _A_MOMENT:
+        # By the clock of the one who says so: ours may differ.
+        now = _moment(headers.get("date"))
+        if now is None:
+            return None
+        number = max(number - now, 0.0)
+    return min(number, LONGEST)
 
 
 def _number(value: str | None) -> float | None:

@@ -41,7 +41,7 @@ _TO_BE_TOLD = (JobStatus.PENDING, JobStatus.IMPORTING)
 _KEPT = "nobody was told anything; all of it is kept for the next sync"
 # A newest test that is later than now by more is no matter of clocks that differ a little.
 _CLOCK_SLACK = timedelta(minutes=5)
-_YES = ("1", "t", "true", "y", "yes", "on")
+_NO = ("0", "f", "false", "n", "no", "off")
 # Kept free at the end of a sync's turn, so that it is over when the next one begins.
 _REST = timedelta(minutes=1)
 _EVER = (date(2000, 1, 1), date(2200, 1, 1))
@@ -81,13 +81,14 @@ def braked(home: Home) -> bool:
     """Whether the files of settings say APP_DRY_RUN=true by now: `.env`, and the home's where that has no such line.
 
     A server has its settings since it was started, and in its environment: whoever writes that line wants it to stop.
+    So does who mistypes it: whatever is not a plain no stops as well.
     """
     from dotenv import dotenv_values
 
     for path in (".env", home.settings_file):
         said = {name.upper(): value for name, value in dotenv_values(path).items()}
         if value := said.get("APP_DRY_RUN"):
-            return value.strip().lower() in _YES
+            return value.strip().lower() not in _NO
     return False
 
 

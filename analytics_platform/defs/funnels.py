@@ -7,6 +7,7 @@ While APP_DRY_RUN is true a run reads and says what it would do, and writes noth
 lease in the funnels' own database keeps the second one out, wherever it was started.
 """
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -23,13 +24,15 @@ from analytics_platform.defs.running import instance_of
 from analytics_platform.defs.shown import column_schema
 from analytics_platform.defs.tables import working
 from analytics_platform.defs.visitor_times import cron_of
+from analytics_platform.funnels.person import masked
 from analytics_platform.metrics.tables import FUNNEL_CONVERSIONS
+from analytics_platform.redaction import redact
 from analytics_platform.settings import Home, Settings, SettingsError, home_folder
 from analytics_platform.sources.modx_client import SiteError
 from analytics_platform.state.database import StateError
 from analytics_platform.state.held import held
 from analytics_platform.state.leases import LeaseTakenError
-from analytics_platform.warehouses.base import Warehouse
+from analytics_platform.warehouses.base import Warehouse, WarehouseError
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -110,8 +113,13 @@ def funnel_assets(engine: str) -> list[dg.AssetsDefinition]:
             # The other one does what this one would have done.
             context.log.warning(f"nothing was done: {taken}")
             return
-        except (SettingsError, SiteError, StateError) as error:
+        except (SettingsError, SiteError, StateError, WarehouseError) as error:
             raise dg.Failure(str(error), allow_retries=False) from None
+        except dg.RetryRequested:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again: its own words, which are kept, may name an address
+            context.log.error(masked(redact(traceback.format_exc())))
+            raise dg.Failure(masked(redact(f"{type(error).__name__}: {error}")), allow_retries=False) from None
         if failures:
             text = "\n".join(f"{stage.name}: {stage.failure}" for stage in failures)
             if all(stage.busy for stage in failures):

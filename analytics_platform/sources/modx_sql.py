@@ -15,6 +15,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     Select,
+    case,
     collate,
     column,
     func,
@@ -94,8 +95,10 @@ class Statements:
             .join(users, self._column(users, "id") == self._column(results, "id_user"))
             .join(tests, self._column(tests, "id") == self._column(results, "id_test"))
         )
+        # A number, whatever the column holds it as: a word that begins with 1 is one of it to the server alone.
+        number = case((kind == LANGUAGE, LANGUAGE), else_=NON_LANGUAGE)
         return (
-            select(self._column(users, "email"), kind, when)
+            select(self._column(users, "email"), number.label("kind"), when)
             .select_from(joined)
             .where(
                 self._column(paid, "id_status") == PAID,

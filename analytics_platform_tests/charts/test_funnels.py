@@ -138,6 +138,13 @@ def test_an_interval_beyond_the_scale_ends_in_an_arrow() -> None:
     assert len([m for m in sheet.marks if isinstance(m, Area) and len(m.points) == 3]) == 1
 
 
+@pytest.mark.parametrize("entries", range(1, 13))
+def test_the_height_of_a_bar_can_be_read_off_however_few_entered(entries: int) -> None:
+    with style.look():
+        sheet = funnels.compose(weeks(week(1, entries, 0)), Language("en"))
+    assert max(int(words.text) for words in sheet.words if words.text.isdigit()) >= entries / 2
+
+
 def test_the_totals_are_written() -> None:
     words = [words.text for words in drawn("usual").words]
     assert "15 of 90 bought: 16.67%" in words

@@ -111,6 +111,24 @@ def test_conversions_of_no_period_are_refused(run: Run, converted: Path, words: 
     assert said in " ".join(done.err.replace("│", " ").split())
 
 
+def test_from_the_first_day_of_the_calendar_on_is_all_there_is(
+    run: Run, converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMEZONE", "Asia/Tokyo")
+    done = run("funnel", "conversions", "--from-date", "0001-01-01", "--to-date", "9999-12-31", "--home", converted)
+    assert done.code == 0, done.err
+    assert "language: entries=4, purchased=1, conversion=25.00%" in done.out
+
+
+def test_a_test_of_the_number_0_is_named(run: Run, tmp_path: Path) -> None:
+    place = FunnelHome(tmp_path / "home", {})
+    with place.lease() as kept:
+        place.ledger.enter(kept.now(), [NewEntry("ann@example.org", LANGUAGE, 1, 0, 7)], FIRST)
+    words = ("funnel", "conversions", "--from-date", "2026-03-01", "--by", "test", "--home", place.path)
+    shown = run(*words).out.partition("\n\n")[2]
+    assert [row["test"] for row in table(Done(0, shown, ""))] == ["0"]
+
+
 def test_all_columns_are_in_the_file(run: Run, converted: Path, tmp_path: Path) -> None:
     target = tmp_path / "conversions.csv"
     words = ("funnel", "conversions", "--from-date", "2026-03-01", "--home", converted)

@@ -288,7 +288,17 @@ def test_a_key_that_is_none_is_refused_without_showing_it(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "host.example/v3", "ftp://host.example", "https://", "https://u:p@host.example", "http://host:99999"]
+    "url",
+    [
+        "",
+        "host.example/v3",
+        "ftp://host.example",
+        "https://",
+        "https://u:p@host.example",
+        "http://host:99999",
+        "https://api..brevo.com/v3",
+        f"https://{'x' * 64}.com/v3",
+    ],
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ContactsClosedError, match="BREVO_BASE_URL is not an address"):

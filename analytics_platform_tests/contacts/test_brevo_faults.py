@@ -215,6 +215,33 @@ def test_a_page_of_another_server_is_no_answer_of_brevos(server: BrevoServer, br
         assert "answers 200, but not in Brevo's way" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("told", "job"),
+    [
+        ('{"processId": 99999999999999999999999}', lambda brevo: brevo.start_import([CONTACT], [7])),
+        ('{"processId": true}', lambda brevo: brevo.start_import([CONTACT], [7])),
+        ('{"processId": -5}', lambda brevo: brevo.start_import([CONTACT], [7])),
+        ('{"attributes": [1, 2]}', lambda brevo: brevo.attributes()),
+        ('{"name": ["Language tests"]}', lambda brevo: brevo.list_name(7)),
+        ('{"error": "log in to this network"}', lambda brevo: brevo.upsert(CONTACT)),
+        ("[" * 100_000, lambda brevo: brevo.upsert(CONTACT)),
+    ],
+    ids=["too big a number", "no number", "below nothing", "no names", "no text", "not taken", "brackets"],
+)
+def test_an_answer_of_another_shape_is_no_answer_of_brevos(
+    server: BrevoServer, brevo: Brevo, told: str, job: Callable[[Brevo], object]
+) -> None:
+    server.faults.append(Fault("page", times=0, value=told))
+    error = failing(lambda: job(brevo))
+    assert isinstance(error, ContactsBusyError)
+    assert "answers 200, but not in Brevo's way" in str(error)
+
+
+def test_an_attribute_without_a_name_is_left_out(server: BrevoServer, brevo: Brevo) -> None:
+    server.faults.append(Fault("page", value='{"attributes": [{"name": "FUNNEL_TYPE"}, {"category": "normal"}]}'))
+    assert brevo.attributes() == {"FUNNEL_TYPE"}
+
+
 @pytest.mark.parametrize("kind", ["broken_json"])
 def test_a_broken_answer_is_asked_for_again(server: BrevoServer, brevo: Brevo, kind: FaultKind) -> None:
     server.faults.append(Fault(kind, "/contacts/lists/*"))

@@ -41,6 +41,12 @@ def limits(remaining: object, reset: object) -> dict[str, str]:
         (429, limits("none", "soon"), None),
         (429, limits(0, "nan"), None),
         (429, limits(0, -4), None),
+        (429, limits(0, 3601), 3600),  # no window is longer than an hour
+        (201, limits(0, 900_000_000), 3600),
+        (429, limits(0, 1e300) | {"date": DATE}, 3600),
+        (503, {"retry-after": "999999999"}, 3600),
+        (503, {"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT", "date": DATE}, 3600),
+        (503, {"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT", "date": DATE}, None),
     ],
 )
 def test_what_an_answer_says_of_the_pace(status: int, headers: Mapping[str, str], seconds: float | None) -> None:

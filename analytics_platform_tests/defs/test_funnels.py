@@ -211,7 +211,18 @@ def test_a_server_that_runs_heeds_the_brake_at_once(
 
 @pytest.mark.parametrize(
     ("there", "here", "stops"),
-    [("true", None, True), ("true", "false", False), ("false", "true", True), (None, None, False), ("", "", False)],
+    [
+        ("true", None, True),
+        ("true", "false", False),
+        ("false", "true", True),
+        (None, None, False),
+        ("", "", False),
+        (None, "treu", True),
+        ("TRUE", None, True),
+        (None, "1", True),
+        ("1", "Off", False),
+        (None, "0", False),
+    ],
 )
 def test_of_two_files_the_one_that_counts_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None, here: str | None, stops: bool

@@ -9,7 +9,9 @@ from analytics_platform.cadence import Period
 from analytics_platform.defs import followups
 from analytics_platform.defs.claims import now
 from analytics_platform.defs.liveness import this_host
+from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.defs.sight import Memory
+from analytics_platform.defs.syncs import SYNCS
 from analytics_platform.funnels.records import Change, NewEntry
 from analytics_platform.state.runs import Owner, Status
 from analytics_platform_tests.defs.test_funnels_published import (
@@ -138,3 +140,12 @@ def test_a_month_that_was_given_up_waits_for_a_person_whatever_syncs_bring(bench
     runs.reset("funnels_monthly", MARCH.last, now())
     assert len(bench.work(MORNING)) == 1
     assert "language: entries=10" in bench.texts()[-1]
+
+
+def test_what_waits_counts_by_its_moment_of_entry_and_not_by_its_number(place: FunnelHome) -> None:
+    place.publish()
+    with place.lease() as kept:
+        for number, moment in ((1, END + DAY), (2, END - DAY)):
+            place.ledger.enter(kept.now(), [NewEntry(f"new{number}@example.org", LANGUAGE, number, 1, 7)], moment)
+    settled, ledgers = SYNCS["funnels/conversions"].settled, ledgers_of(place.home, place.settings)
+    assert [settled(ledgers, END - DAY), settled(ledgers, END), settled(ledgers, END + DAY)] == [True, False, False]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from analytics_platform.defs.liveness import alive
 from analytics_platform.defs.resources import ledgers_of
 from analytics_platform.funnels.records import JobStatus
 from analytics_platform.state.held import held
+from analytics_platform.warehouses.base import Warehouse, WarehouseError
 from analytics_platform_tests import funnel_home
 from analytics_platform_tests.brevo_faults import Fault
 from analytics_platform_tests.brevo_server import BrevoServer
@@ -39,6 +41,19 @@ def place(prepared: FunnelHome, site: GeneratedSite, brevo: BrevoServer, tmp_pat
 def problems(place: FunnelHome) -> dict[str, str]:
     """What owners are to hear, by kind."""
     return {one.kind: one.text for one in ledgers_of(place.home, place.settings).problems.open()}
+
+
+class Broken:
+    """A warehouse that cannot store, and says so in words of its own."""
+
+    def __init__(self, warehouse: Warehouse, error: Exception) -> None:
+        self._warehouse, self._error = warehouse, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    def store_day(self, *_: object) -> int:
+        raise self._error
 
 
 # ---------------------------------------------------------------------------------- Brevo
@@ -199,3 +214,29 @@ def test_the_lease_of_a_process_that_is_gone_is_free(place: FunnelHome) -> None:
     with alive(place.home, "terminal-killed") as owner:
         place.ledger.take(owner, now(), timedelta(minutes=10), gone)
     assert place.sync().made.keys() == STAGES
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (WarehouseError("the disk is full: make room"), "the disk is full: make room"),
+        (KeyError("ann@example.org"), "KeyError: '<address 438c4c7afe60>'"),
+    ],
+    ids=["known", "unforeseen"],
+)
+def test_an_error_in_the_middle_is_red_and_told_without_an_address_and_the_next_sync_makes_up_for_it(
+    place: FunnelHome, brevo: BrevoServer, error: Exception, said: str
+) -> None:
+    done = place.sync(owners=True, warehouse=cast(Warehouse, Broken(place.warehouse, error)))
+    assert not done.success
+    assert done.retries == 0
+    assert done.failures == (said,)
+    assert "ann@example.org" not in done.told
+    assert problems(place)["failed"] == f"sync_funnels: {said}"
+    assert set(done.made) == STAGES - {"funnels/conversions"}
+    assert place.days() == []
+
+    entered = len(place.entries())
+    assert place.sync().success
+    assert len(place.stored()) == len(place.entries()) > entered
+    assert len(written(brevo)) == len(place.jobs(JobStatus.SUCCESS)), "nobody was told twice"

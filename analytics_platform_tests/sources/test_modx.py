@@ -223,6 +223,19 @@ def test_a_word_for_a_status_does_not_pass_for_the_number_0(mariadb: MariaDB, as
         assert [test.result_id for test in site.taken(datetime(2026, 11, 1, tzinfo=UTC), BOTH)] == expected
 
 
+@pytest.mark.parametrize(("kind", "one"), [("VARCHAR(10)", "'1a'"), ("BIT(2)", "1"), ("DECIMAL(3, 1)", "1")])
+def test_the_kind_of_a_certificate_may_be_held_as_text_or_bits(mariadb: MariaDB, ask: Ask, kind: str, one: str) -> None:
+    make(ask)
+    ask(
+        f"ALTER TABLE modx_cert_test MODIFY type {kind}",
+        f"INSERT INTO modx_cert_test VALUES (1, {one}), (2, 2), (3, 0), (4, NULL)",
+        "INSERT INTO modx_cert_users VALUES (1, 'a@example.org')",
+        *(f"INSERT INTO modx_cert_result VALUES ({test}, 1, {test})" for test in (1, 2, 3, 4)),
+        *(f"INSERT INTO modx_cert_payment VALUES ({test}, {test}, 2, '2026-11-19 10:00')" for test in (1, 2, 3, 4)),
+    )
+    assert sorted(payment.funnel for payment in by_hand(mariadb).payments()) == [LANGUAGE, OTHER]
+
+
 @pytest.mark.parametrize(
     ("kind", "written", "expected"),
     [
