@@ -15,11 +15,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -130,24 +130,29 @@ def stored(address: str, table: str, key: str) -> dict[str, Item]:
     return {item[key]["S"]: item for item in items}
 
 
-def put(address: str, table: str, items: Sequence[Item]) -> None:
-    """Write the items, 25 at a time from four threads, without boto3, which would take longer than the server.
+def put(address: str, table: str, items: Iterable[Item]) -> None:
+    """Write the items, 25 at a time over one connection, without boto3, which would take longer than the server.
 
     Their binary values are Base64 already.
     """
-
-    def write(start: int) -> None:
-        requests = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
-        answer = requested(address, "BatchWriteItem", {"RequestItems": {table: requests}})
-        assert not answer["UnprocessedItems"]
-
-    with ThreadPoolExecutor(4) as pool:
-        for _ in pool.map(write, range(0, len(items), 25)):
-            pass
+    left = iter(items)
+    with _connection(address) as connection:
+        while batch := [{"PutRequest": {"Item": item}} for item in islice(left, 25)]:
+            answer = _asked(connection, "BatchWriteItem", {"RequestItems": {table: batch}})
+            assert not answer["UnprocessedItems"]
 
 
 def requested(address: str, operation: str, content: Mapping[str, Any]) -> Any:
     """The answer to a request that names credentials and is not signed: neither server looks."""
+    with _connection(address) as connection:
+        return _asked(connection, operation, content)
+
+
+def _connection(address: str) -> closing[http.client.HTTPConnection]:
+    return closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=60))
+
+
+def _asked(connection: http.client.HTTPConnection, operation: str, content: Mapping[str, Any]) -> Any:
     head = {
         "X-Amz-Target": f"DynamoDB_20120810.{operation}",
         "Content-Type": "application/x-amz-json-1.0",
@@ -155,10 +160,9 @@ def requested(address: str, operation: str, content: Mapping[str, Any]) -> Any:
         "Authorization": f"AWS4-HMAC-SHA256 Credential=tests/20261120/{REGION}/dynamodb/aws4_request, "
         "SignedHeaders=host, Signature=0",
     }
-    with closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)) as connection:
-        connection.request("POST", "/", json.dumps(content), head)
-        answer = connection.getresponse()
-        body = answer.read()
+    connection.request("POST", "/", json.dumps(content), head)
+    answer = connection.getresponse()
+    body = answer.read()
     assert answer.status == 200, body
     return json.loads(body)
 

@@ -50,6 +50,7 @@ def rankings(
         found = documents(ranking, "", moment + EXPIRES)
         wanted = {name: document for name, document in found.items() if by is None or name.endswith(by)}
         print(json.dumps(wanted, ensure_ascii=False, indent=2))  # noqa: T201 - for other programs
+        _say_left_out(ranking)
         return
     chosen = (by,) if by else ("country", "category")
     if out.is_terminal:
@@ -94,22 +95,31 @@ def _publish(context: Context, moment: datetime) -> None:
         raise JobError(f"{day} is before START_DATE ({context.settings.start_date})")
     title = f"rankings as of {context.local(moment)}"
     run_days(context, JOB, day, day, title=title, run_config=config_of(moment))
-    err.print(f"stored as the ranking of {day}; {_published(context, moment)}", markup=False)
+    err.print(became_of(context, moment), markup=False)
 
 
-def _published(context: Context, moment: datetime) -> str:
-    """What became of publishing, as Redis itself says."""
+def became_of(context: Context, moment: datetime) -> str:
+    """Where a ranking as of that moment is after its run: in the warehouse, and what Redis itself says.
+
+    Raises JobError when Redis cannot be asked.
+    """
     from analytics_platform.defs.rankings import published_as_of
     from analytics_platform.defs.resources import store_of
+    from analytics_platform.stores.base import StoreError
 
-    store = store_of(context.settings)
+    day = moment.astimezone(context.settings.zone).date()
+    try:
+        store = store_of(context.settings)
+        there = published_as_of(store) if store else None
+    except StoreError as error:
+        raise JobError(f"the ranking of {day} is stored, but what Redis has is not known: {error}") from None
+    stored = f"stored as the ranking of {day}"
     if store is None:
-        return "REDIS_URL is not set, so it is not published"
-    there = published_as_of(store)
+        return f"{stored}; REDIS_URL is not set, so it is not published"
     if there == moment:
-        return f"published to {store.place}"
+        return f"{stored}; published to {store.place}"
     kept = f"as of {context.local(there)}" if there else "none"
-    return f"not published, as it is old or older than what is there ({kept})"
+    return f"{stored}; not published, as it is old or older than what is there ({kept})"
 
 
 def _rows(ranking: "Ranking", by: str) -> list[dict[str, object]]:
@@ -121,8 +131,9 @@ def _rows(ranking: "Ranking", by: str) -> list[dict[str, object]]:
             {
                 "rank": str(place),
                 by: one.name,
-                "score": round(one.score, 2),
-                "change_%": round(change.velocity_percent, 1),
+                "score": round(one.score, 2) + 0.0,
+                # -0.04 rounds to -0.0, which reads as a fall that nobody can see.
+                "change_%": round(change.velocity_percent, 1) + 0.0,
                 "trend": _SIGNS[change.direction],
                 "users": one.users,
                 "events": one.events,
@@ -143,6 +154,11 @@ def _say(context: Context, ranking: "Ranking") -> None:
         f"before; {plan.mode.value}",
         markup=False,
     )
+    _say_left_out(ranking)
+
+
+def _say_left_out(ranking: "Ranking") -> None:
+    """On standard error, whatever form the ranking is printed in."""
     if ranking.unknown_types:
         found = ", ".join(f"{name} {n:,}" for name, n in ranking.unknown_types.items())
         err.print(f"event types without a weight score 0: {found} (RANKING_WEIGHTS)", markup=False)

@@ -97,10 +97,13 @@ def _window(context: Context, minutes: int | None, start: str | None, end: str |
 
 
 def _show(context: Context, window: "VisitWindow", *, as_json: bool, csv_file: Path | None, limit: int) -> None:
-    from analytics_platform.defs.visitors import newest_event
+    from analytics_platform.artifacts import Artifacts
+    from analytics_platform.defs.visitors import left_out, newest_event
     from analytics_platform.visitors.reporting import report_from_store, visitors_csv
 
     warehouse, settings = context.warehouse(), context.settings
+    if said := left_out(Artifacts(context.home.artifacts), window):
+        err.print(said, markup=False)
     report = report_from_store(warehouse.table, window, settings.zone)
     rows: list[dict[str, Any]] = report.visitors.to_pylist()
     for row in rows:
@@ -114,12 +117,13 @@ def _show(context: Context, window: "VisitWindow", *, as_json: bool, csv_file: P
         return
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2, default=_iso))  # noqa: T201 - for other programs
-        return
     said = f"{context.local(window.start)} to {context.local(window.end)} {context.settings.timezone}"
     if not rows:
         newest = newest_event(warehouse, context.settings)
         known = f"; the newest event known is of {context.local(newest)}" if newest else ""
-        out.print(f"visitors from {said}: none{known}", markup=False)
+        # An empty list is what programs want; who reads along is told, too.
+        (err if as_json else out).print(f"visitors from {said}: none{known}", markup=False)
+    if as_json or not rows:
         return
     rows.sort(key=lambda row: (-row["n_interactions"], row["visitor"]))
     shown = rows[: limit or None]

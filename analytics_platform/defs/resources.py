@@ -3,7 +3,7 @@
 Belongs here: building each from the settings. Does not: anything they do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -117,6 +117,7 @@ if TYPE_CHECKING:
 
     from analytics_platform.channels.email import MailServer
     from analytics_platform.sources.dynamodb import Account, DynamoSource
+    from analytics_platform.sources.dynamodb_reports import Gone
     from analytics_platform.stores.base import Store
 
 
@@ -295,8 +296,8 @@ class WriteBack:
     visitor_table: str
     event_table: str
 
-    def write(self, visitors: "pa.Table", events: "pa.Table", gone: Sequence[str]) -> None:
-        """Put the reports of a window, and take away those visitor reports (ids). Raises DynamoError."""
+    def write(self, visitors: "pa.Table", events: "pa.Table", gone: "Gone") -> None:
+        """Put the reports of a window, and take away what is gone of earlier ones. Raises DynamoError."""
         from analytics_platform.sources.dynamodb_reports import write_reports
 
         write_reports(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -41,11 +41,14 @@ from analytics_platform.visitors.telling import messages, text
 from analytics_platform.visitors.window import VisitWindow, between, last_minutes
 from analytics_platform.warehouses.base import Warehouse
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 VISITOR_KEY = dg.AssetKey(["visitors", VISITOR_REPORTS.name])
 EVENT_KEY = dg.AssetKey(["visitors", EVENT_REPORTS.name])
 DELIVERED = dg.AssetKey(["deliveries", VISITORS])
 STEP = "report_visitors"
-_GONE = "gone.json"
+_OWED, _LEFT_OUT = "owed.json", "left_out.txt"
 _GROUP = "visitors"
 _SHOWN = 20
 _SAID_EVERY = 100_000  # items
@@ -85,9 +88,10 @@ def config_of(window: VisitWindow, *, deliver: bool, again: bool = False) -> dic
 
 @dataclass(frozen=True)
 class Made:
-    """A report, and what of the source was left out of it, in words."""
+    """A report, and what of the source was left out of it: how many items, and in words."""
 
     report: VisitReport
+    bad: int = 0
     left_out: str = ""
 
 
@@ -109,54 +113,90 @@ def report_of(
     reading = source.reading
     if reading is None or not reading.bad:
         return Made(report)
-    return Made(report, f"{reading.bad} items that are no events were left out; the first: {reading.first_bad}")
+    said = f"items that are no events were left out: {reading.bad:,}; the first: {reading.first_bad}"
+    return Made(report, reading.bad, said)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What storing came to. `gone`: ids of visitors of earlier reports of the window that it has no more."""
+    """What storing came to. `gone`, `gone_events`: ids of visitor reports and of events that earlier reports of the
+    window had and it has no more.
+    """
 
     visitors: int
     events: int
     gone: tuple[str, ...]
+    gone_events: tuple[str, ...]
 
 
 def keep(warehouse: Warehouse, settings: Settings, artifacts: Artifacts, report: VisitReport) -> Kept:
     """Replace the window's rows in the warehouse; `write_back` is to follow where reports go to DynamoDB, too.
 
-    Whom earlier reports had is written down first: a run that ends between the two leaves it to the next one.
+    What earlier reports had is written down first: a run that ends between the two leaves it to the next one.
     """
-    earlier = report_from_store(warehouse.table, report.window, settings.zone)
-    gone = tuple(sorted({*_ids(earlier), *_owed(artifacts, report.window)} - {*_ids(report)}))
+    earlier, owed = report_from_store(warehouse.table, report.window, settings.zone), _owed(artifacts, report.window)
+    gone, gone_events = (
+        _gone(before, left, ids) for before, left, ids in zip(_ids(earlier), owed, _ids(report), strict=True)
+    )
     if write_back_of(settings):
-        artifacts.save(VISITORS, report.window.key, _GONE, json.dumps(gone).encode())
+        artifacts.save(VISITORS, report.window.key, _OWED, json.dumps([gone, gone_events]).encode())
     day, part = report.window.day(settings.zone), report.window.bounds
     visitors = warehouse.store_part(VISITOR_REPORTS, day, part, report.visitors)
     events = warehouse.store_part(EVENT_REPORTS, day, part, report.events)
-    return Kept(visitors, events, gone)
+    return Kept(visitors, events, gone, gone_events)
 
 
 def write_back(settings: Settings, artifacts: Artifacts, report: VisitReport, kept: Kept) -> None:
-    """Put the report's items into DynamoDB and take away those of visitors that it has no more. Raises DynamoError."""
+    """Put the report's items into DynamoDB and take away those that it has no more. Raises DynamoError."""
     back = write_back_of(settings)
     if back is None:
         return
-    back.write(report.visitors, report.events, kept.gone)
-    artifacts.save(VISITORS, report.window.key, _GONE, b"[]")
+    from analytics_platform.sources.dynamodb_reports import Gone
+
+    bounds = report.window.bounds
+    back.write(
+        report.visitors,
+        report.events,
+        Gone(bounds["window_start"], bounds["window_end"], kept.gone, kept.gone_events),
+    )
+    artifacts.save(VISITORS, report.window.key, _OWED, b"[[], []]")
 
 
-def _owed(artifacts: Artifacts, window: VisitWindow) -> list[str]:
-    """Ids that an earlier run has not taken away for certain."""
+def _owed(artifacts: Artifacts, window: VisitWindow) -> list[list[str]]:
+    """Ids of visitor reports and of events that an earlier run has not taken away for certain."""
     try:
-        found: list[str] = json.loads(artifacts.load(VISITORS, window.key, _GONE))
+        found: list[list[str]] = json.loads(artifacts.load(VISITORS, window.key, _OWED))
     except ArtifactError:
-        return []
+        return [[], []]
     return found
 
 
-def _ids(report: VisitReport) -> list[str]:
-    found: list[str] = report.visitors["uuid"].to_pylist()
-    return found
+def _ids(report: VisitReport) -> "list[pa.ChunkedArray]":
+    return [report.visitors["uuid"], report.events["request_id"]]
+
+
+def _gone(before: "pa.ChunkedArray", owed: Sequence[str], now: "pa.ChunkedArray") -> tuple[str, ...]:
+    """The ids of before and those owed that are no more, sorted. In Arrow: a window may have millions of events."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pa.chunked_array([*before.chunks, pa.array(owed, pa.string())], pa.string())
+    missing = known.filter(pc.invert(pc.is_in(known, value_set=now)))
+    return tuple(sorted(set(missing.to_pylist())))
+
+
+def left_out(artifacts: Artifacts, window: VisitWindow) -> str:
+    """What of the source was left out of the stored report of that window, in words; empty for nothing."""
+    try:
+        return artifacts.load(VISITORS, window.key, _LEFT_OUT).decode()
+    except ArtifactError:
+        return ""
+
+
+def _note_left_out(artifacts: Artifacts, window: VisitWindow, said: str) -> None:
+    """For whoever shows the report later than its run."""
+    if said != left_out(artifacts, window):
+        artifacts.save(VISITORS, window.key, _LEFT_OUT, said.encode())
 
 
 def newest_event(warehouse: Warehouse, settings: Settings) -> datetime | None:
@@ -175,9 +215,12 @@ def deliver(
     owner: Owner,
     moment: datetime,
     *,
+    bad: int = 0,
     again: bool = False,
 ) -> tuple[Delivered | None, str]:
     """Send the report to whoever is to get it, and what became of it. None: it was sent before, and is not again.
+
+    `bad` items of the source were left out, which it says.
 
     Raises ChannelError when nobody gets it though somebody should.
     """
@@ -194,7 +237,7 @@ def deliver(
         ledger.give_up(left, f"sent anew as {period}", moment, states=(State.PENDING, State.UNCERTAIN))
     settings = office.settings
     made: dict[str, Sequence[Message]] = {
-        code: messages(report, Language(code), settings.zone, newest, bom=settings.csv_bom)
+        code: messages(report, Language(code), settings.zone, newest, bad=bad, bom=settings.csv_bom)
         for code in office.languages(VISITORS)
     }
     parcel = Parcel(VISITORS, period, made, office.patience)
@@ -279,11 +322,12 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
             made = report_of(warehouse, settings, window, moment, _told(context.log.info))
             report = made.report
             kept = keep(warehouse, settings, artifacts, report)
+            _note_left_out(artifacts, window, made.left_out)
             newest = newest_event(warehouse, settings)
         if made.left_out:
             context.log.warning(made.left_out)
         about = _about(window, settings)
-        summary = text(report, Language(settings.locale), settings.zone, newest).plain
+        summary = text(report, Language(settings.locale), settings.zone, newest, made.bad).plain
         preview = report.visitors.slice(0, _SHOWN).select(["visitor", "n_interactions", "entry_page", "exit_page"])
         yield dg.MaterializeResult(
             asset_key=VISITOR_KEY,
@@ -293,6 +337,7 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
                 "summary": dg.MetadataValue.md(f"```text\n{summary}\n```"),
                 "visitors": dg.MetadataValue.md(markdown(preview.to_pylist()) if kept.visitors else "none"),
                 "gone since the last report of this window": dg.MetadataValue.int(len(kept.gone)),
+                "events gone since then": dg.MetadataValue.int(len(kept.gone_events)),
                 **({"left out": dg.MetadataValue.text(made.left_out)} if made.left_out else {}),
             },
         )
@@ -300,7 +345,7 @@ def visitor_assets(engine: str) -> list[dg.AssetsDefinition]:
         failures: list[str] = []
         if config.deliver:
             try:
-                delivered, said = deliver(office, report, newest, alive.owner, moment, again=config.again)
+                delivered, said = deliver(office, report, newest, alive.owner, moment, bad=made.bad, again=config.again)
             except ChannelError as nobody:
                 failures.append(str(nobody))
             else:

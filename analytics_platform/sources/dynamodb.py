@@ -125,6 +125,8 @@ class DynamoSource:
             if self.access is Access.SCAN:
                 tasks = scan_tasks(client, self.table, self._time, window, self._segments)
             else:
+                # One that lacks attributes, or has other keys, would give less without a word.
+                self._check_index(described_table(client, self.table))
                 tasks = index_tasks(client, self.table, self._index, window)
             yield from in_parallel(tasks, self._segments)
 
@@ -141,14 +143,15 @@ class DynamoSource:
         with self.account.client() as client:
             described = described_table(client, self.table)
             if self.access is Access.INDEX:
-                self._check_index(client, described)
+                self._check_index(described)
+                self._try_index(client)
             else:
                 client.call("scan", f"table {self.table!r}", TableName=self.table, Limit=1)
         return f"{self.place}, {described['ItemCount']} items when AWS last counted"
 
-    def _check_index(self, client: Client, described: dict[str, Any]) -> None:
+    def _check_index(self, described: dict[str, Any]) -> None:
         wanted = self._index
-        what = f"index {wanted.name!r} of table {self.table!r}"
+        what = self._index_in_words
         indexes = {index["IndexName"]: index for index in described.get("GlobalSecondaryIndexes", ())}
         if wanted.name not in indexes:
             there = ", ".join(sorted(indexes)) or "none"
@@ -165,9 +168,16 @@ class DynamoSource:
             raise DynamoError(f"{what} does not project all attributes, so events would lack some; create it with ALL")
         if index.get("IndexStatus", "ACTIVE") != "ACTIVE":
             raise DynamoBusyError(f"{what} is {index['IndexStatus']}; wait until it is ACTIVE")
+
+    @property
+    def _index_in_words(self) -> str:
+        return f"index {self._index.name!r} of table {self.table!r}"
+
+    def _try_index(self, client: Client) -> None:
+        wanted = self._index
         client.call(
             "query",
-            what,
+            self._index_in_words,
             TableName=self.table,
             IndexName=wanted.name,
             KeyConditionExpression="#bucket = :bucket",

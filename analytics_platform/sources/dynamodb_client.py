@@ -11,7 +11,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -65,6 +65,13 @@ class DynamoError(Exception):
 
 class DynamoBusyError(DynamoError):
     """Only waiting helps: it does not answer, or refuses more than the table's capacity."""
+
+
+class DynamoUnmetError(DynamoError):
+    """The item is not as the request's condition wants it, or not there; nothing was changed."""
+
+
+_KINDS: Final[Mapping[str, type[DynamoError]]] = {"ConditionalCheckFailedException": DynamoUnmetError}
 
 
 @dataclass(frozen=True)
@@ -227,7 +234,7 @@ def _refused(account: Account, service: Service, operation: str, what: str, erro
         )
     if code == "ValidationException" and "specified index" in text:
         return DynamoError(f"{what} does not exist; create it, or read the table by scan")
-    kind = DynamoBusyError if code in _PASSING else DynamoError
+    kind = _KINDS.get(code, DynamoBusyError if code in _PASSING else DynamoError)
     return kind(f"{name} in {account.place} refused {right} on {what}: {text}")
 
 

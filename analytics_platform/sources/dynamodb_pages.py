@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 from analytics_platform.metrics.windows import Window
-from analytics_platform.sources.dynamodb_client import Client
+from analytics_platform.sources.dynamodb_client import Client, DynamoError
 
 _DAY = timedelta(days=1)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -83,7 +84,8 @@ def scan_tasks(client: Client, table: str, time_attribute: str, window: Window, 
 
 
 def index_tasks(client: Client, table: str, index: Index, window: Window) -> list[Task]:
-    """A query for every UTC day and shard of the window.
+    """A query for every UTC day and shard of the window, and a look at the shard after the last: events there mean that
+    there are more shards than `index` says, and those of them would be missing without a word.
 
     The index may keep less than microseconds, cut or rounded: a millisecond is added on both sides, and whole seconds
     are asked for. `~` sorts after all that can follow the second in a time.
@@ -96,14 +98,27 @@ def index_tasks(client: Client, table: str, index: Index, window: Window) -> lis
         "ExpressionAttributeNames": {"#bucket": index.bucket, "#range": index.range},
     }
 
-    def task(key: str) -> Task:
+    what = f"index {index.name!r} of table {table!r}"
+
+    def asked(key: str) -> dict[str, object]:
         values = {":bucket": key, ":from": f"{first:%Y-%m-%dT%H:%M:%S}", ":to": f"{last:%Y-%m-%dT%H:%M:%S}~"}
         typed = {name: {"S": value} for name, value in values.items()}
-        what = f"index {index.name!r} of table {table!r}"
-        return lambda: _pages(client, "query", what, {**request, "ExpressionAttributeValues": typed})
+        return {**request, "ExpressionAttributeValues": typed}
 
-    days = range((last.date() - first.date()).days + 1)
-    return [task(f"{first.date() + k * _DAY}#{shard}") for k in days for shard in range(index.shards)]
+    def task(key: str) -> Task:
+        return lambda: _pages(client, "query", what, asked(key))
+
+    def beyond(key: str) -> Iterator[Page]:
+        if client.call("query", what, **asked(key), Limit=1)["Items"]:
+            raise DynamoError(
+                f"{what} has events in {key}, and DYNAMODB_SHARDS is {index.shards}: set it to the number of shards "
+                "that events are written with, or they would be missing"
+            )
+        yield from ()
+
+    days = [first.date() + k * _DAY for k in range((last.date() - first.date()).days + 1)]
+    looks = [partial(beyond, f"{day}#{index.shards}") for day in days]
+    return [*looks, *(task(f"{day}#{shard}") for day in days for shard in range(index.shards))]
 
 
 def _pages(client: Client, operation: str, what: str, request: Mapping[str, object]) -> Iterator[Page]:

@@ -4,7 +4,8 @@ Belongs here: rows to items, batches until all are written. Does not: computing 
 (`dynamodb_client.py`).
 
 Every item replaces the one of its key, and items that no longer belong are deleted last, so that whoever is killed and
-begins again comes to the same.
+begins again comes to the same. An event has one item, of the window that it was last reported in: another window takes
+it over, and only that one may delete it from then on.
 """
 
 import json
@@ -17,7 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from analytics_platform.sources.dynamodb import described_table
-from analytics_platform.sources.dynamodb_client import Account, Client, DynamoBusyError, DynamoError
+from analytics_platform.sources.dynamodb_client import Account, Client, DynamoBusyError, DynamoError, DynamoUnmetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,12 +33,25 @@ _Request = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Gone:
+    """What earlier reports of the window from `start` to `end` (naive UTC) had and this one has not: visitor reports
+    by `uuid`, event reports by `request_id`.
+    """
+
+    start: datetime
+    end: datetime
+    visitors: Sequence[str] = ()
+    events: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Written:
-    """How many items were written and deleted."""
+    """How many items were written, and how many of either kind deleted."""
 
     visitors: int
     events: int
     deleted: int
+    deleted_events: int = 0
 
 
 def write_reports(
@@ -47,21 +61,24 @@ def write_reports(
     *,
     visitor_rows: "pa.Table",
     event_rows: "pa.Table",
-    gone: Sequence[str] = (),
+    gone: Gone | None = None,
 ) -> Written:
-    """Put the reports of a window, and delete the visitor reports `gone` (uuids) of an earlier one of it.
+    """Put the reports of a window, and delete what is `gone` since an earlier one of it: of events, the items that are
+    still of this window.
 
     Visitor reports are keyed by `uuid`, event reports by `request_id`. Times are ISO text in UTC, values that are
     missing are left out, `pages` is a list. Idempotent. Raises DynamoError; DynamoBusyError when it goes on refusing.
     """
     visitors = _keyed(visitor_rows, _VISITOR_KEY)
     events = _keyed(event_rows, _EVENT_KEY)
-    deleted = {uuid: {"DeleteRequest": {"Key": {_VISITOR_KEY: {"S": uuid}}}} for uuid in gone if uuid not in visitors}
+    left = [uuid for uuid in gone.visitors if uuid not in visitors] if gone else []
+    deleted = {uuid: {"DeleteRequest": {"Key": {_VISITOR_KEY: {"S": uuid}}}} for uuid in left}
     with account.client(connections=_THREADS) as client:
         _write(client, visitor_table, visitors.values())
         _write(client, event_table, events.values())
         _write(client, visitor_table, deleted.values())
-    return Written(len(visitors), len(events), len(deleted))
+        taken = _take(client, event_table, gone, [key for key in gone.events if key not in events]) if gone else 0
+    return Written(len(visitors), len(events), len(deleted), taken)
 
 
 def check_reports(account: Account, visitor_table: str, event_table: str) -> str:
@@ -105,6 +122,28 @@ def _attribute(value: object) -> dict[str, Any]:
         case None:
             return {"NULL": True}
     return {"S": str(value)}
+
+
+def _take(client: Client, table: str, gone: Gone, keys: Sequence[str]) -> int:
+    """Delete the event reports that are of that window, and not those that another has taken over. How many."""
+    bounds = {":start": _attribute(gone.start), ":end": _attribute(gone.end)}
+
+    def one(key: str) -> bool:
+        try:
+            client.call(
+                "delete_item",
+                f"table {table!r}",
+                TableName=table,
+                Key={_EVENT_KEY: {"S": key}},
+                ConditionExpression="window_start = :start AND window_end = :end",
+                ExpressionAttributeValues=bounds,
+            )
+        except DynamoUnmetError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return sum(pool.map(one, keys))
 
 
 def _write(client: Client, table: str, requests: Iterable[_Request]) -> None:

@@ -43,14 +43,20 @@ class Top:
 
 
 def messages(
-    report: VisitReport, language: Language, zone: ZoneInfo, newest: datetime | None = None, *, bom: bool = True
+    report: VisitReport,
+    language: Language,
+    zone: ZoneInfo,
+    newest: datetime | None = None,
+    *,
+    bad: int = 0,
+    bom: bool = True,
 ) -> tuple[Message, ...]:
     """The summary, and the visitors and events as CSV files; the summary alone when there was no event.
 
     `newest` (aware) is the time of the newest event there is anywhere, None when that is not known; an empty window's
-    summary tells it.
+    summary tells it. `bad` items of the source, that are no events, were left out.
     """
-    summary = text(report, language, zone, newest)
+    summary = text(report, language, zone, newest, bad)
     if report.empty:
         return (summary,)
     name = report.window.key.replace(":", "").replace("..", "_")
@@ -63,7 +69,7 @@ def messages(
     )
 
 
-def text(report: VisitReport, language: Language, zone: ZoneInfo, newest: datetime | None = None) -> Text:
+def text(report: VisitReport, language: Language, zone: ZoneInfo, newest: datetime | None = None, bad: int = 0) -> Text:
     """The summary; see `messages`. Times are those of `zone`."""
     visitors = report.visitors.num_rows
     pages: list[int] = report.visitors["distinct_pages"].to_pylist()
@@ -77,6 +83,7 @@ def text(report: VisitReport, language: Language, zone: ZoneInfo, newest: dateti
         zone=zone.key,
         visitors=visitors,
         events=report.events.num_rows,
+        bad=bad,
         newest=_moment(in_utc(newest, "the newest event's time"), zone, language) if newest else "",
         pages_per_visitor=sum(pages) / visitors if visitors else None,
         adblock={"share": _share(blocked, known, language), "count": blocked, "known": known},

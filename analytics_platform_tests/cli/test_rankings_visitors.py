@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from analytics_platform.cli.console import JobError
+from analytics_platform.cli.context import Context
+from analytics_platform.cli.rankings import became_of
 from analytics_platform.queries import compose
-from analytics_platform.settings import Home
+from analytics_platform.settings import Home, Settings
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests.cli.conftest import Run, aside, table
 from analytics_platform_tests.defs.videos import load_pages, load_videos, page, views
@@ -21,8 +25,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with video events until noon of 4 March 2026, and page events of that morning."""
     home = Home(tmp_path_factory.mktemp("ranked") / "home")
     warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
-    steady, doubled = {0: 40, 1: 40, 2: 40}, {0: 160, 1: 40, 2: 40}
-    load_videos(warehouse, [*views(END, steady), *views(END, doubled, country="Côte d'Ivoire", video="v2")])
+    doubled = views(END, {0: 160, 1: 40, 2: 40}, country="Côte d'Ivoire", video="v2")
+    # So little older than those of the days before that no digit which is shown tells.
+    steady = [*views(END - timedelta(seconds=30), {0: 40}), *views(END, {1: 40, 2: 40})]
+    [unknown] = views(END, {2: 1})
+    load_videos(warehouse, [*steady, *doubled, unknown | {"event_type": "video_hug"}])
     load_pages(
         warehouse,
         [
@@ -43,8 +50,9 @@ def test_a_ranking_is_printed_and_not_stored(run: Run, place: Path) -> None:
         ("Côte d'Ivoire", "160", "↑"),
         ("Mali", "40", "→"),
     ]
-    assert float(rows[1]["change_%"]) == 0.0, "steady traffic"
-    assert "as of 2026-03-04 12:00 UTC: 200 events in 24 h, 360 with the window before; normalised" in done.out
+    assert rows[1]["change_%"] == "0.0", "steady traffic"
+    assert "event types without a weight score 0: video_hug 1 (RANKING_WEIGHTS)" in done.err
+    assert "as of 2026-03-04 12:00 UTC: 200 events in 24 h, 361 with the window before; normalised" in done.out
     home = Home(place)
     warehouse = DuckDBWarehouse(home.events, home.results, home.scratch)
     assert warehouse.rows(compose("rankings_as_of")) == [{"as_of": None}]
@@ -56,8 +64,9 @@ def test_the_documents_are_those_of_redis(run: Run, place: Path) -> None:
     assert len(found) == 5
     assert list(found["analytics_popularity_by_country"]) == ["Côte d'Ivoire", "Mali"]
     assert "Côte" in done.out, "not escaped"
-    only = json.loads(run("rankings", "--as-of", "2026-03-04T12:00", "--json", "--by", "country", "--home", place).out)
-    assert list(only) == ["analytics_popularity_by_country", "analytics_trending_by_country"]
+    only = run("rankings", "--as-of", "2026-03-04T12:00", "--json", "--by", "country", "--home", place)
+    assert list(json.loads(only.out)) == ["analytics_popularity_by_country", "analytics_trending_by_country"]
+    assert "video_hug 1" in only.err, "the metadata, which say so, are not among them"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +99,16 @@ def test_publishing_stores_the_ranking_of_its_day(place: Path, tmp_path: Path) -
     assert warehouse.rows(compose("rankings_as_of")) == [{"as_of": END}]
 
 
+def test_a_ranking_that_is_stored_is_called_so_though_redis_cannot_be_asked(tmp_path: Path) -> None:
+    away = Settings(redis_url=SecretStr("redis://:hidden-word@127.0.0.1:1/0"))
+    with pytest.raises(JobError) as told:
+        became_of(Context(Home(tmp_path), away, END.date()), END.replace(tzinfo=UTC))
+    assert str(told.value) == (
+        "the ranking of 2026-03-04 is stored, but what Redis has is not known: nobody listens at 127.0.0.1:1: start "
+        "Redis, or check host and port in REDIS_URL"
+    )
+
+
 def test_visitors_are_printed_and_stored(run: Run, place: Path, tmp_path: Path) -> None:
     window = ("--from", "2026-03-04T10:00", "--to", "2026-03-04T11:30:00")
     done = run("visitors", *window, "--home", place)
@@ -113,3 +132,6 @@ def test_none_is_an_answer(run: Run, place: Path) -> None:
     moments = (before, datetime.now(UTC))  # midnight may be between them
     assert any(f"visitors from {moment - timedelta(minutes=5):%Y-%m-%d}" in done.out for moment in moments)
     assert ": none; the newest event known is of 2026-03-04 11:30" in done.out
+    for_programs = run("visitors", "--last-minutes", "5", "--json", "--home", place)
+    assert json.loads(for_programs.out) == []
+    assert ": none; the newest event known is of 2026-03-04 11:30" in for_programs.err

@@ -15,6 +15,7 @@ from analytics_platform.settings import Home, Settings, SettingsError
 from analytics_platform.visitors.window import between
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests import dynamodb_service
+from analytics_platform_tests.cli.conftest import aside
 from analytics_platform_tests.defs.conftest import Place
 from analytics_platform_tests.defs.test_visitors import EVENTS, form, materialised, outbox, run
 from analytics_platform_tests.defs.videos import load_pages
@@ -102,12 +103,15 @@ def test_a_run_reads_from_there_and_writes_back_and_takes_away_who_is_gone(
     load_pages(warehouse, without)
     report = report_of(warehouse, SETTINGS, WINDOW, datetime(2026, 3, 5, tzinfo=UTC)).report
     artifacts = Artifacts(home.artifacts)
-    assert len(keep(warehouse, settings, artifacts, report).gone) == 1
+    first = keep(warehouse, settings, artifacts, report)
+    assert (len(first.gone), first.gone_events) == (1, ("r3",))
     # A run that ended here has stored the report, and has taken nobody away: the next one does.
     kept = keep(warehouse, settings, artifacts, report)
-    assert len(kept.gone) == 1
+    assert (kept.gone, kept.gone_events) == (first.gone, first.gone_events)
     write_back(settings, artifacts, report, kept)
-    assert keep(warehouse, settings, artifacts, report).gone == ()
+    later = keep(warehouse, settings, artifacts, report)
+    assert (later.gone, later.gone_events) == ((), ())
+    assert set(dynamodb_service.stored(address, "event-reports", "request_id")) == {"r1", "r2"}
     written = dynamodb_service.stored(address, "visitor-reports", "uuid")
     assert [one["visitor"]["S"] for one in written.values()] == ["anna"]
 
@@ -127,6 +131,26 @@ def test_a_refused_write_back_is_repeated_for_the_same_window_and_readers_have_t
     assert outbox(place)
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert "'nowhere'" in str(failed.step_failure_data)
+
+
+@pytest.mark.slow
+def test_items_that_are_no_events_are_left_out_aloud(settings: Settings, address: str, tmp_path: Path) -> None:
+    dynamodb_service.make_table(address, "odd")
+    odd: dynamodb_service.Item = {
+        "request_id": {"S": "r9"},
+        "visitor": {"S": "v"},
+        "created": {"M": {"at": {"S": "noon"}}},
+    }
+    dynamodb_service.put(address, "odd", [*map(item, EVENTS), odd])
+    there = {"VISITS_SOURCE": "dynamodb", "DYNAMODB_TABLE": "odd", "DYNAMODB_ENDPOINT_URL": address}
+    there |= {"DYNAMODB_REGION": settings.dynamodb_region, "DYNAMODB_ON_ERROR": "skip"}
+    window = ("--from", "2026-03-04T10:00Z", "--to", "2026-03-04T12:00Z")
+    done = aside(tmp_path, "visitors", *window, "--deliver", "--home", tmp_path / "home", settings=there)
+    assert "2 visitors, 3 events from" in done.out
+    assert "items that are no events were left out: 1; the first: DynamoDB table 'odd' in " in done.err
+    assert "item request_id 'r9', attribute created: " in done.err
+    told = [path.read_text("utf-8") for path in (tmp_path / "home" / "outbox").rglob("*.txt")]
+    assert any("Left out, as they are no events = 1" in text for text in told)
 
 
 def test_a_source_that_is_not_set_up_is_one_sentence(tmp_path: Path) -> None:

@@ -341,10 +341,21 @@ def test_check_finds_an_index_that_does_not_fit(address: str) -> None:
     keys = [{"AttributeName": "bucket", "KeyType": "HASH"}, {"AttributeName": "ts", "KeyType": "RANGE"}]
     index = {"IndexName": INDEX, "KeySchema": keys, "Projection": {"ProjectionType": "KEYS_ONLY"}}
     make_table(address, "keys-only", GlobalSecondaryIndexes=[index])
+    asks: tuple[Callable[[DynamoSource], object], ...] = (events, DynamoSource.check)
+    for ask in asks:
+        with pytest.raises(
+            DynamoError, match="does not project all attributes, so events would lack some; create it with ALL"
+        ):
+            ask(source(address, Access.INDEX, table="keys-only"))
+
+
+def test_more_shards_than_are_set_are_told_and_not_left_out(visits: str) -> None:
+    found = source(visits, Access.INDEX, shards=2)
     with pytest.raises(
-        DynamoError, match="does not project all attributes, so events would lack some; create it with ALL"
+        DynamoError, match=r"has events in 2019-06-2\d#2, and DYNAMODB_SHARDS is 2: set it to the number of shards"
     ):
-        source(address, Access.INDEX, table="keys-only").check()
+        events(found)
+    assert moments(events(source(visits, Access.INDEX, shards=4))) == true(START, END)
 
 
 def test_secrets_are_in_no_log(visits: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 Belongs here: `write_reports` against moto, with batches refused, left over and cut off. Does not: what a report says.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from analytics_platform.metrics.tables import EVENT_REPORTS, VISITOR_REPORTS, result_schema
 from analytics_platform.sources.dynamodb import Account, DynamoBusyError, DynamoError
-from analytics_platform.sources.dynamodb_reports import Written, check_reports, write_reports
+from analytics_platform.sources.dynamodb_reports import Gone, Written, check_reports, write_reports
 from analytics_platform_tests.dynamodb_service import REGION, between, make_table, stored
 
 pytestmark = pytest.mark.usefixtures("aws_credentials")
@@ -36,9 +37,10 @@ def visitor_rows(count: int, **others: object) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
 
 
-def event_rows(count: int) -> pa.Table:
+def event_rows(count: int, start: datetime = START) -> pa.Table:
     schema = result_schema(EVENT_REPORTS)
-    common = {"event_date": date(2019, 6, 22), "window_start": START, "action": "action", "page": "/en/"}
+    window = {"window_start": start, "window_end": start + timedelta(days=1)}
+    common = {"event_date": date(2019, 6, 22), **window, "action": "action", "page": "/en/"}
     rows = [{**common, "request_id": f"r{k}", "created": START + timedelta(microseconds=k)} for k in range(count)]
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
 
@@ -47,7 +49,11 @@ def account(address: str, seconds: float = 20) -> Account:
     return Account(REGION, address, attempts=1, patience=timedelta(seconds=seconds))
 
 
-def write(address: str, visitors: int, events: int, *, seconds: float = 20, gone: tuple[str, ...] = ()) -> Written:
+def gone(visitors: Sequence[str] = (), events: Sequence[str] = ()) -> Gone:
+    return Gone(START, START + timedelta(days=1), visitors, events)
+
+
+def write(address: str, visitors: int, events: int, *, seconds: float = 20, gone: Gone | None = None) -> Written:
     rows = {"visitor_rows": visitor_rows(visitors), "event_rows": event_rows(events)}
     return write_reports(account(address, seconds), VISITORS, EVENTS, **rows, gone=gone)
 
@@ -78,6 +84,7 @@ def test_reports_are_written_as_their_readers_know_them(tables: str) -> None:
             "request_id": {"S": "r0"},
             "event_date": {"S": "2019-06-22"},
             "window_start": {"S": "2019-06-21T15:00:00.000000Z"},
+            "window_end": {"S": "2019-06-22T15:00:00.000000Z"},
             "page": {"S": "/en/"},
             "action": {"S": "action"},
             "created": {"S": "2019-06-21T15:00:00.000000Z"},
@@ -92,8 +99,20 @@ def test_a_second_time_changes_nothing_and_what_is_gone_is_deleted(tables: str) 
     assert write(tables, 30, 60) == Written(30, 60, 0)
     assert (stored(tables, VISITORS, "uuid"), stored(tables, EVENTS, "request_id")) == before
     # Of those that are named, what was written again stays; what never was does no harm.
-    assert write(tables, 28, 60, gone=("u28", "u29", "u0", "never")) == Written(28, 60, 3)
+    assert write(tables, 28, 60, gone=gone(["u28", "u29", "u0", "never"])) == Written(28, 60, 3)
     assert set(stored(tables, VISITORS, "uuid")) == {f"u{k}" for k in range(28)}
+
+
+def test_an_event_that_is_gone_is_deleted_unless_another_window_has_it_by_now(tables: str) -> None:
+    write(tables, 0, 6)
+    later = START + timedelta(hours=12)
+    rows = {"visitor_rows": visitor_rows(0), "event_rows": event_rows(5, later).slice(4)}
+    assert write_reports(account(tables), VISITORS, EVENTS, **rows) == Written(0, 1, 0)
+    # r4 is of the later window now; r0 is written again; r9 never was there.
+    assert write(tables, 0, 3, gone=gone(events=["r3", "r4", "r5", "r0", "r9"])) == Written(0, 3, 0, 2)
+    left = stored(tables, EVENTS, "request_id")
+    assert set(left) == {"r0", "r1", "r2", "r4"}
+    assert left["r4"]["window_start"] == {"S": "2019-06-22T03:00:00.000000Z"}
 
 
 def test_nothing_to_write_is_nothing(tables: str) -> None:
@@ -118,15 +137,16 @@ def test_what_is_refused_without_end_ends_in_a_sentence(tables: str) -> None:
 
 
 def test_cut_off_in_the_middle_and_begun_again_it_is_as_if_nothing_had_happened(tables: str) -> None:
-    write(tables, 40, 1, gone=())
+    write(tables, 40, 1)
+    away = gone([f"u{k}" for k in range(30, 40)])
     with between(tables) as proxy:
         proxy.dropping_after = 3
         with pytest.raises(DynamoBusyError, match="does not answer"):
-            write(proxy.address, 30, 120, gone=tuple(f"u{k}" for k in range(30, 40)))
+            write(proxy.address, 30, 120, gone=away)
         assert 0 < len(stored(tables, EVENTS, "request_id")) < 120
         assert len(stored(tables, VISITORS, "uuid")) == 40  # nothing is deleted before all is written
         proxy.dropping_after = None
-        write(proxy.address, 30, 120, gone=tuple(f"u{k}" for k in range(30, 40)))
+        write(proxy.address, 30, 120, gone=away)
     assert set(stored(tables, VISITORS, "uuid")) == {f"u{k}" for k in range(30)}
     assert set(stored(tables, EVENTS, "request_id")) == {f"r{k}" for k in range(120)}
 

@@ -106,6 +106,18 @@ def test_the_tables_come_as_files() -> None:
     assert first.content.startswith(b"\xef\xbb\xbf")
 
 
+@pytest.mark.parametrize("window", [DOCUMENTED, between("2019-06-24T23:00", "2019-06-24T23:30", TOKYO)])
+def test_what_of_the_source_was_left_out_is_said(window: VisitWindow) -> None:
+    report = report_on(sample.documented(), window)
+    whole, less = lines(telling.text(report, ENGLISH, TOKYO)), lines(telling.text(report, ENGLISH, TOKYO, bad=1_234))
+    [added] = set(less) - set(whole)
+    assert added == "Left out, as they are no events = 1,234"
+    assert [line for line in less if line != added] == whole
+    summary = telling.messages(report, ENGLISH, TOKYO, bad=1_234)[0]
+    assert isinstance(summary, Text)
+    assert lines(summary) == less
+
+
 @every_language
 def test_an_empty_window_says_that_it_was_looked_at_and_what_is_known(code: str) -> None:
     report = report_on(sample.documented(), between("2019-06-24T23:00", "2019-06-24T23:30", TOKYO))
