@@ -19,7 +19,8 @@ _KEPT = 10_000  # requests; it may run for weeks
 class Received:
     """One request. `statement` is without the data of an INSERT; `code` is the error it was answered by, 0 for none.
 
-    `executed`: the engine ran it without an error, whatever the client got to know of that.
+    `admitted`: its id and session were free. `executed`: the engine ran it without an error, whatever the client got to
+    know of that.
     """
 
     query_id: str
@@ -29,6 +30,7 @@ class Received:
     database: str
     user: str
     session: str = ""
+    admitted: bool = False
     executed: bool = False
     code: int = 0
 

@@ -85,12 +85,14 @@ class ClickHouseServer:
             asked.user,
             asked.session,
         )
+        released = self.released  # before it is noted: whoever has read of it can let it go
         faults = self.desk.enter(noted)
         try:
             with self.engine.admitted(asked):
+                noted.admitted = True
                 for fault in faults:
                     if fault.kind == "delay":
-                        self.released.wait(fault.seconds)
+                        released.wait(fault.seconds)
                     elif fault.when == "before":
                         raise self._broken(fault)
                 answer = self.engine.execute(asked)

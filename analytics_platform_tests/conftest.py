@@ -12,6 +12,7 @@ import certifi
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from hypothesis import HealthCheck, settings
 
 from analytics_platform.settings import HOME_VARIABLE, Settings
 from analytics_platform_tests import clickhouse_service, mysql_service
@@ -20,6 +21,9 @@ from analytics_platform_tests import clickhouse_service, mysql_service
 def pytest_configure(config: pytest.Config) -> None:
     """Dagster's backfill policies are "beta"; the version is pinned, so the notice tells nothing new."""
     config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
+    # By default an example that takes 0.2 s fails, and so do examples that are slow to make: on a busy machine, any.
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
     # Looked for every 700 new objects, cycles cost an eighth of the CPU of all tests; so rarely, they cost 150 MB.
     gc.set_threshold(50_000, 20, 20)
     patch = pytest.MonkeyPatch()

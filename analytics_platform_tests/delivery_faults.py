@@ -16,7 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
-from analytics_platform.channels.telegram_pacing import MemorySlots, Patience
+from analytics_platform.channels.telegram import TelegramChannel
+from analytics_platform.channels.telegram_pacing import MemorySlots
 from analytics_platform.defs.deliveries import see_to, send_due
 from analytics_platform.defs.liveness import this_host
 from analytics_platform.defs.office import Office, note
@@ -24,10 +25,11 @@ from analytics_platform.settings import Home
 from analytics_platform.state.deliveries import Deliveries
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.parts import Part, State
-from analytics_platform_tests.delivery_process import ANN, BOB, CARDS, IMPATIENT, LABELS, card, new_office, parcel
+from analytics_platform_tests.delivery_process import ANN, BOB, CARDS, LABELS, card, new_office, parcel
 from analytics_platform_tests.forked import answer, tell
 from analytics_platform_tests.scripted import PERIOD, TOPIC, FakeTime, new_database
 from analytics_platform_tests.telegram_server import Accepted, Fault, FaultKind, TelegramServer
+from analytics_platform_tests.telegram_silence import Hurried
 
 METHODS = ("sendMessage", "sendMediaGroup", "sendDocument")
 TEXT, ALBUM, CSV = range(3)
@@ -64,7 +66,7 @@ class World:
     process: subprocess.Popen[str]
     chats: tuple[str, ...] = (ANN, BOB)
     time: FakeTime = field(default_factory=FakeTime)
-    patience: Patience = IMPATIENT
+    kind: type[TelegramChannel] = Hurried
     period: str = PERIOD
     labels: Sequence[str] = LABELS
     methods: Sequence[str] = METHODS
@@ -76,7 +78,7 @@ class World:
 
     def office(self) -> Office:
         """As the next process builds it."""
-        return new_office(self.folder, self.url, self.chats, self.time, self.slots, patience=self.patience)
+        return new_office(self.folder, self.url, self.chats, self.time, self.slots, kind=self.kind)
 
     def deliver(self, *, hours: float = 24) -> None:
         """The first go, as a run does it."""

@@ -6,6 +6,8 @@ should hold (`channels/test_email.py`).
 """
 
 import asyncio
+import select
+import smtplib
 import socket
 import ssl
 from collections import Counter
@@ -18,9 +20,10 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Literal, cast
 
+import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -33,9 +36,44 @@ from analytics_platform.messages import Message, Text
 
 Security = Literal["none", "starttls", "ssl"]
 
-HANG, DROP = "hang", "drop"
+HANG, HOLD, DROP = "hang", "hold", "drop"
 KEY = "feed_daily/2026-11-20"
 NOW = datetime(2026, 11, 21, 8, 0, 5, tzinfo=UTC)
+
+
+# By the client's port, the connections on which nothing will be said any more.
+_silent: set[int] = set()
+_LOOKS_EVERY_SECONDS = 0.005
+
+
+class _Line(socket.socket):
+    """A client's end: it times out when the server has fallen silent, and not because the machine is busy."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        while True:
+            silent = self.getsockname()[1] in _silent  # first: what was said before that is there by then
+            if select.select([self], [], [], _LOOKS_EVERY_SECONDS)[0]:
+                return super().recv_into(*arguments)
+            if silent:
+                raise TimeoutError("timed out")
+
+
+@contextmanager
+def _silence_is_heard_at_once() -> Iterator[None]:
+    connect = vars(smtplib.SMTP)["_get_socket"]
+
+    def connected(smtp: smtplib.SMTP, host: str, port: int, timeout: float) -> socket.socket:
+        made: socket.socket = connect(smtp, host, port, timeout)
+        _silent.discard(made.getsockname()[1])  # it was another connection's
+        if timeout < 60 or type(made) is not socket.socket:
+            return made
+        line = _Line(fileno=made.detach())
+        line.settimeout(timeout)
+        return line
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smtplib.SMTP, "_get_socket", connected)
+        yield
 
 
 def send_mail(
@@ -60,7 +98,8 @@ def send_mail(
                         found.append(await sender.send(recipient, piece, repeat=repeat, silent=False))
         return found
 
-    return asyncio.run(deliver())
+    with _silence_is_heard_at_once():
+        return asyncio.run(deliver())
 
 
 @dataclass(frozen=True)
@@ -84,7 +123,8 @@ class Mail:
 class MailStandIn:
     """What the server accepted, how often each command came, and the faults it shall have.
 
-    `faults`: the answer to a command, by (verb, the address it names or ""); HANG keeps silent, DROP hangs up. A
+    `faults`: the answer to a command, by (verb, the address it names or ""); HANG keeps silent, HOLD keeps silent until
+    it is `released` and hangs up then, DROP hangs up. A
     number in `fault_times` ends a fault after so many times. `extensions`: more lines of the answer to EHLO.
     """
 
@@ -97,6 +137,7 @@ class MailStandIn:
     fault_times: dict[tuple[str, str], int] = field(default_factory=dict)
     extensions: list[str] = field(default_factory=list)
     mails_per_connection: int | None = None
+    released: Event = field(default_factory=Event)
 
     def to(self, recipient: str) -> list[Mail]:
         """What this address got."""
@@ -179,8 +220,12 @@ class MailStandIn:
         if fault in (HANG, DROP) and before_hanging:
             before_hanging()
         if fault == HANG:
-            await asyncio.sleep(30)  # cancelled when the server stops
-        if fault == DROP and server.transport:
+            assert server.session
+            _silent.add(_port(server.session))
+            await asyncio.Event().wait()  # cancelled when the server stops
+        if fault == HOLD:
+            await asyncio.to_thread(self.released.wait, 60)
+        if fault in (HOLD, DROP) and server.transport:
             server.transport.close()
             return "250 too late"
         return fault
@@ -228,7 +273,7 @@ def mail_server(
                 user=user or None,
                 password=SecretStr(password) if password else None,
                 sender="Отчёты, ООО <reports@example.org>",
-                timeout_seconds=5.0,
+                timeout_seconds=60.0,
                 ca_file=None if security == "none" else trusted,
             ),
             (user, password) if user else None,
@@ -237,6 +282,7 @@ def mail_server(
             stand_in,
             hostname="127.0.0.1",
             port=port,
+            ready_timeout=60,
             server_hostname="localhost",
             ssl_context=context if security == "ssl" else None,
             tls_context=context if security == "starttls" and starttls_offered else None,
@@ -256,10 +302,11 @@ def mail_server(
 
 
 @contextmanager
-def scripted_server(*answers: str) -> Iterator[MailServer]:
+def scripted_server(*answers: str, met: list[int] | None = None) -> Iterator[MailServer]:
     """A server that says the answers one after the other, whatever it hears; HANG keeps silent, DROP hangs up.
 
-    The first answer is the greeting. The script is played for each connection anew.
+    The first answer is the greeting. The script is played for each connection anew; `met` gets the port of each. One
+    that does not even greet is waited for in real time, half a second.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     connections: list[socket.socket] = []
@@ -271,6 +318,8 @@ def scripted_server(*answers: str) -> Iterator[MailServer]:
             except OSError:
                 return
             connections.append(connection)
+            if met is not None:
+                met.append(connection.getpeername()[1])
             _play(connection, answers)
 
     thread = Thread(target=serve, daemon=True)
@@ -281,7 +330,7 @@ def scripted_server(*answers: str) -> Iterator[MailServer]:
             port=listener.getsockname()[1],
             security="none",
             sender="reports@example.org",
-            timeout_seconds=0.5,
+            timeout_seconds=0.5 if answers[0] == HANG else 60.0,
         )
     finally:
         listener.shutdown(socket.SHUT_RDWR)
@@ -298,11 +347,12 @@ def _play(connection: socket.socket, answers: tuple[str, ...]) -> None:
             if place and not reader.readline():
                 return
             if answer == HANG:
-                return  # open until the test is over
+                break  # open until the test is over
             if answer == DROP:
                 connection.shutdown(socket.SHUT_RDWR)
                 return
             connection.sendall(answer.encode() + b"\r\n")
+        _silent.add(connection.getpeername()[1])
     except OSError:
         return
     finally:

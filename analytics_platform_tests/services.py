@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ _FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin")
 _POSTGRESQL = "/usr/lib/postgresql"
 _STARTS_WITHIN_SECONDS = 60.0
 _NO_GROUPS: tuple[int, ...] = ()  # root's other groups are not for a server that runs as somebody else
+# Below those of the system's choice; each process of the tests begins somewhere else, far from the others.
+_ports = (12_000 + (os.getpid() * 331 + turn) % 20_000 for turn in count())
 _TAIL = 20  # lines of its log that a server which does not start is shown by
 
 
@@ -47,10 +50,15 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback interface that nobody listens on, and that nobody else is given before it is listened on.
+
+    Not one of those that the system gives to whoever asks for any, each connection included.
+    """
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
@@ -254,10 +262,14 @@ class Redis:
         self.ask("FLUSHALL")
         return self
 
+    def process(self) -> int:
+        """The number of its process."""
+        return int(self.ask("INFO", "server")["process_id"])
+
     def kill(self, after: float = 0) -> None:
         """Gone at once, in so many seconds, as by a loss of power; `redis` with `again` starts it once more."""
         time.sleep(after)
-        os.kill(self.ask("INFO", "server")["process_id"], signal.SIGKILL)
+        os.kill(self.process(), signal.SIGKILL)
         while self.answers():
             time.sleep(0.005)
 

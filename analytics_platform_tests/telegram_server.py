@@ -30,6 +30,7 @@ from analytics_platform_tests.telegram_faults import RefusalError, refusal
 from analytics_platform_tests.telegram_kept import Chats, Kept
 from analytics_platform_tests.telegram_limits import Limits
 from analytics_platform_tests.telegram_media import Files, Media, limit, read_text
+from analytics_platform_tests.telegram_silence import fell_silent
 from analytics_platform_tests.telegram_wire import TOKEN, read_form
 
 # The last line accepts before it goes wrong.
@@ -139,6 +140,8 @@ class TelegramServer:
             result = self._accept(method, address, fields, files)
         if fault and fault.kind == "accepted_bad_gateway":
             raise refusal(fault.kind, fault.value)
+        if fault and fault.kind == "stall":
+            fell_silent(address)
         if fault:
             raise _SilenceError(stall=fault.kind == "stall")
         return result

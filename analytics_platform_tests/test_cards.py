@@ -11,14 +11,14 @@ from analytics_platform.artifacts import Artifacts
 from analytics_platform.channels.base import Recipient
 from analytics_platform.channels.email import EmailChannel
 from analytics_platform.channels.folder import FolderChannel
-from analytics_platform.channels.telegram import TelegramChannel
-from analytics_platform.channels.telegram_pacing import MemorySlots, Patience
+from analytics_platform.channels.telegram_pacing import MemorySlots
 from analytics_platform.delivery import Delivered, Parcel
 from analytics_platform.messages import Card, Document, Picture, Text, original, revision
 from analytics_platform.state.parts import State
 from analytics_platform_tests.mail_server import MailStandIn, mail_server
 from analytics_platform_tests.scripted import ME, Desk, FakeTime
 from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
+from analytics_platform_tests.telegram_silence import Hurried
 from analytics_platform_tests.telegram_wire import TOKEN
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -36,11 +36,10 @@ class House(Desk):
 
     def __init__(self, folder: Path, server: TelegramServer, mail: MailStandIn) -> None:
         clock = FakeTime()
-        telegram = TelegramChannel(
+        telegram = Hurried(
             TOKEN,
             slots=MemorySlots(clock.clock),
             api_url=server.url,
-            patience=Patience(read=0.8),
             clock=clock.clock,
             sleep=clock.sleep,
         )

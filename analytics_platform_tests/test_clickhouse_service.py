@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from urllib3 import Timeout
 
 from analytics_platform_tests.clickhouse_faults import Desk, Fault, Received
 from analytics_platform_tests.clickhouse_service import URL_VARIABLE, ClickHouse
@@ -41,6 +43,14 @@ def client(clickhouse: ClickHouse) -> Any:
 def executed(clickhouse: ClickHouse, text: str) -> list[bool]:
     """Of the requests with that text in their statement, which the engine ran."""
     return [one.executed for one in clickhouse.log() if text in one.statement]
+
+
+def until(there: Callable[[], bool]) -> None:
+    """Wait for it, not for ever."""
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_log_tells_ids_limits_and_values(clickhouse: ClickHouse, client: Any) -> None:
@@ -120,24 +130,25 @@ def test_an_error_comes_before_or_after_the_statement(clickhouse: ClickHouse, cl
 
 
 def test_a_statement_that_nobody_waits_for_is_executed_all_the_same(clickhouse: ClickHouse, client: Any) -> None:
-    hasty = clickhouse.client("tests", send_receive_timeout=1)
-    clickhouse.delay("INSERT", seconds=1.3)
+    hasty = clickhouse.client("tests")
+    hasty.timeout = Timeout(connect=10, read=0.3)
+    clickhouse.delay("INSERT", seconds=60)
     with pytest.raises(OperationalError, match="Read timed out"):
         hasty.command("INSERT INTO t SELECT 1", settings={"query_id": "slow"})
+    until(lambda: [one.admitted for one in clickhouse.log() if "INSERT" in one.statement] == [True])
     with pytest.raises(DatabaseError) as caught:
         client.command("INSERT INTO t SELECT 1", settings={"query_id": "slow"})
     assert caught.value.name == "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING"
-    deadline = time.monotonic() + 10
-    while executed(clickhouse, "INSERT") != [True, False] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    clickhouse.release()
+    until(lambda: executed(clickhouse, "INSERT") == [True, False])
     assert client.command(COUNT) == 1
 
 
 def test_a_query_is_killed_by_its_id(clickhouse: ClickHouse, client: Any) -> None:
-    statement = "SELECT sleepEachRow(0.05) FROM numbers(200) SETTINGS max_block_size = 1"
+    statement = "SELECT sleepEachRow(0.05) FROM numbers(1000) SETTINGS max_block_size = 1"
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(client.query, statement, settings={"query_id": "it's slow"})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         killed = ""
         while not killed and time.monotonic() < deadline:
             bound = {"id": "it's slow"}
@@ -211,6 +222,6 @@ def test_it_runs_by_hand_and_ends_when_asked(tmp_path: Path) -> None:
         assert line.startswith("WAREHOUSE_URL=clickhouse://127.0.0.1:")
         assert line.rstrip().endswith("/analytics")
         server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
     told = subprocess.run([*command, "--user", "me"], capture_output=True, text=True, check=False)
     assert (told.returncode, "CLICKHOUSE_SERVER_PASSWORD" in told.stderr) == (2, True)

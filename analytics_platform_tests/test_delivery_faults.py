@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from analytics_platform.channels.telegram import TelegramChannel
 from analytics_platform.defs.deliveries import send_again
 from analytics_platform.state.parts import State
 from analytics_platform_tests.delivery_faults import (
@@ -39,7 +40,7 @@ from analytics_platform_tests.delivery_faults import (
     until,
     with_a_wrong_token,
 )
-from analytics_platform_tests.delivery_process import ANN, BOB, IMPATIENT, LABELS, parcel
+from analytics_platform_tests.delivery_process import ANN, BOB, LABELS, parcel
 from analytics_platform_tests.forked import answer
 from analytics_platform_tests.scripted import PERIOD, TOPIC
 from analytics_platform_tests.telegram_server import Fault, telegram_server
@@ -230,7 +231,7 @@ def sent_on_a_persons_word(world: World, part: int, fate: Fate) -> None:
 @pytest.mark.parametrize("part", [TEXT, ALBUM, CSV])
 def test_the_other_chat_waits_for_no_answer_to_this_one(world: World, part: int) -> None:
     """The answer stays out until the other chat has everything."""
-    world.patience = replace(IMPATIENT, read=60)
+    world.kind = TelegramChannel  # for as long as a person would wait
     world.server.faults.append(Fault("stall", METHODS[part], ANN))
 
     def let_go() -> bool:

@@ -63,7 +63,7 @@ def test_who_is_slow_keeps_nobody_waiting(desk: Desk, channel: Scripted) -> None
 
     async def pause(this: Try) -> None:
         if this.address == "ann" and this.label == TEXT:
-            await asyncio.wait_for(others_are_done.wait(), 10)
+            await asyncio.wait_for(others_are_done.wait(), 60)
         elif len(channel.got("bob")) + len(channel.got("eve")) == 6:
             others_are_done.set()
 

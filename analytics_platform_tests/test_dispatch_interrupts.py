@@ -162,20 +162,33 @@ def slow(desk: Desk, folder: Path) -> Slow:
     return ledger
 
 
+def go_round(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait, in another thread, until the loop has seen to all that there is: steps begun, signals raised."""
+    done = threading.Event()
+    loop.call_soon_threadsafe(done.set)
+    assert done.wait(60)
+
+
 @pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_takes_back_no_word_of_what_was_accepted(desk: Desk, channel: Scripted, tmp_path: Path) -> None:
     """Both texts were accepted: the word of one is just being written, that of the other waits for its turn."""
     ledger, once = slow(desk, tmp_path), threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def pause(this: Try) -> None:
+        loops.append(asyncio.get_running_loop())
 
     def before(what: str) -> None:
         if what == "end" and not once.is_set():
             once.set()
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while len(channel.tries) < 2 and time.monotonic() < until:
                 time.sleep(0.001)
-            time.sleep(0.05)
+            go_round(loops[0])
             signal.raise_signal(signal.SIGINT)
-            time.sleep(0.05)
+            go_round(loops[0])
+
+    channel.pause = pause
 
     # Both are begun before the first ends: one thread asks the ledger, in order.
     ledger.before = before

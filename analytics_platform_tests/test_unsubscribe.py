@@ -5,7 +5,6 @@ import html
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.subscribers import Subscriber, Subscribers
 from analytics_platform.unsubscribe import PageError, app, link, serve
+from analytics_platform_tests.services import free_port
 
 NOW = datetime(2026, 11, 21, 8, 0, 5, tzinfo=UTC)
 REPORTS = {"feed_daily": "News feed", "app_daily": "The app", "likes_by_os_weekly": "Likes by OS"}
@@ -359,8 +359,7 @@ def test_over_real_http_no_token_reaches_a_log(tmp_path: Path) -> None:
     database.prepare()
     subscribers = Subscribers(database)
     ann = add(subscribers, "feed_daily", "problems")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", SITE, url, str(port)],
         stdout=subprocess.PIPE,
@@ -370,8 +369,8 @@ def test_over_real_http_no_token_reaches_a_log(tmp_path: Path) -> None:
     )
     try:
         address = link(f"http://127.0.0.1:{port}", ann.token, "feed_daily")
-        with httpx.Client(timeout=10.0) as client:
-            assert _until_up(client, address).status_code == 200
+        with httpx.Client(timeout=60.0) as client:
+            assert _until_up(client, address, process).status_code == 200
             assert client.post(address, data=ONE_CLICK).status_code == 200
             assert client.get(address.replace("/unsubscribe/", "/unsubscribe/wrong")).status_code == 404
             assert client.post(address, content=b"x" * 100_000).status_code == 413
@@ -384,16 +383,18 @@ def test_over_real_http_no_token_reaches_a_log(tmp_path: Path) -> None:
             serve(app(subscribers, clock=lambda: NOW, reports={}), "127.0.0.1", port)
     finally:
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=60)
     assert "Traceback" in said
     assert ann.token not in said
     assert "GET" not in said
 
 
-def _until_up(client: httpx.Client, address: str) -> httpx.Response:
-    for _ in range(100):
+def _until_up(client: httpx.Client, address: str, process: "subprocess.Popen[str]") -> httpx.Response:
+    until = time.monotonic() + 60
+    while True:
         try:
             return client.get(address)
         except httpx.ConnectError:
-            time.sleep(0.1)
-    return client.get(address)
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < until
+            time.sleep(0.05)

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 
 from analytics_platform.channels.base import Piece, Recipient, Sent
 from analytics_platform.channels.telegram import TelegramChannel
-from analytics_platform.channels.telegram_pacing import MemorySlots, Patience
+from analytics_platform.channels.telegram_pacing import MemorySlots
 from analytics_platform.language import Language
 from analytics_platform.messages import Album, Document, Message, Picture, Text
 from analytics_platform_tests.telegram_server import TelegramServer
+from analytics_platform_tests.telegram_silence import Hurried
 
 PNG = b"\x89PNG\r\n\x1a\n"
-# Long enough for a busy machine to answer in, short enough to wait for a server that stays silent on purpose.
-IMPATIENT = Patience(read=0.8)
 REPORT = (
     Text("<b>Feed</b> 1 &lt; 2"),
     Album((Picture("a.png", PNG + b"a", "first"), Picture("b.png", PNG + b"b"))),
@@ -52,15 +51,13 @@ def channel(
     server: TelegramServer,
     *,
     timing: FakeTime | None = None,
-    patience: Patience | None = None,
+    kind: type[TelegramChannel] = Hurried,
     slots: MemorySlots | None = None,
 ) -> TelegramChannel:
-    """A bot of that server's, on a clock of its own."""
+    """A bot of that server's, on a clock of its own; `kind`: what it makes of a server that is silent."""
     timing = timing or FakeTime()
     slots = slots or MemorySlots(timing.clock)
-    return TelegramChannel(
-        server.token, slots=slots, api_url=server.url, patience=patience, clock=timing.clock, sleep=timing.sleep
-    )
+    return kind(server.token, slots=slots, api_url=server.url, clock=timing.clock, sleep=timing.sleep)
 
 
 def chat(address: int | str, thread: str = "", *, language: str = "en") -> Recipient:

@@ -200,8 +200,7 @@ def test_a_greylisted_mail_goes_through_the_next_time(server: MailStandIn) -> No
 )
 def test_what_silence_proves(server: MailStandIn, verb: str, fault: str, outcome: Outcome) -> None:
     server.faults[verb, "bob@example.org"] = fault
-    mail_host = replace(server.server, timeout_seconds=0.6)
-    sent = send_mail(mail_host, "ann@example.org", "bob@example.org", "eve@example.org")
+    sent = send_mail(server.server, "ann@example.org", "bob@example.org", "eve@example.org")
 
     assert [one.outcome for one in sent] == [Outcome.SENT, outcome, Outcome.SENT]
     assert ("may or may not have arrived" in sent[1].detail) == (outcome is Outcome.UNCERTAIN)
@@ -235,7 +234,7 @@ def test_a_mail_that_breaks_off_has_not_arrived() -> None:
         (("SSH-2.0-OpenSSH_9.2",), Outcome.NOT_SENT, "did not accept the connection: -1"),
         (("220 hi", "250 hi", "250 ok", "250 ok", "250 what"), Outcome.NOT_SENT, "did not accept the mail: 250 what"),
         (("220 hi", "250 hi", "250 ok", "250 ok", "354 go", "x" * 9000), Outcome.UNCERTAIN, "may or may not"),
-        (("220 hi", "502 what", "250 hi", "250 ok", HANG), Outcome.NOT_SENT, "gave no answer within 0.5 s"),
+        (("220 hi", "502 what", "250 hi", "250 ok", HANG), Outcome.NOT_SENT, "gave no answer within 60 s"),
         (("220 hi", "502 what", "502 what"), Outcome.REFUSED, "did not accept EHLO: 502"),
     ],
 )

@@ -16,7 +16,6 @@ from analytics_platform.channels.telegram_parts import ChatId
 from analytics_platform.messages import Document, Message, Text
 from analytics_platform.pace import Limit
 from analytics_platform_tests.channels.telegram_sending import (
-    IMPATIENT,
     REPORT,
     FakeTime,
     album,
@@ -220,7 +219,7 @@ def test_a_file_that_is_too_large_is_refused(server: TelegramServer) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_silence_after_accepting_is_uncertain(server: TelegramServer, kind: FaultKind, method: str) -> None:
     server.faults.append(Fault(kind, method))
-    found = send(channel(server, patience=IMPATIENT), *REPORT)
+    found = send(channel(server), *REPORT)
 
     place = METHODS.index(method)
     expected = ["sent"] * 3

@@ -2,17 +2,17 @@
 
 import asyncio
 import threading
-import time
+from collections.abc import Callable
 
 import pytest
 
-from analytics_platform.channels.base import Piece, Recipient
+from analytics_platform.channels.base import Piece, Recipient, Sent
+from analytics_platform.channels.telegram import TelegramChannel
 from analytics_platform.channels.telegram_pacing import PER_CHAT_SECONDS, PER_GROUP, MemorySlots, Patience
-from analytics_platform.channels.telegram_sender import AT_ONCE
+from analytics_platform.channels.telegram_sender import AT_ONCE, TelegramSender
 from analytics_platform.messages import Document, Text
 from analytics_platform.pace import Limit, Turn
 from analytics_platform_tests.channels.telegram_sending import (
-    IMPATIENT,
     REPORT,
     FakeTime,
     album,
@@ -26,6 +26,20 @@ from analytics_platform_tests.channels.telegram_sending import (
 )
 from analytics_platform_tests.telegram_limits import Limits
 from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
+from analytics_platform_tests.telegram_silence import LONG, ahead, too_long
+
+
+async def one(sender: TelegramSender, recipient: Recipient, piece: Piece) -> Sent:
+    """One try of it, in turn."""
+    async with sender.turn(recipient, piece):
+        return await sender.send(recipient, piece, repeat=False, silent=False)
+
+
+async def until(there: Callable[[], bool]) -> None:
+    """Wait for it, not for ever."""
+    async with asyncio.timeout(60):
+        while not there():
+            await asyncio.sleep(0.002)
 
 
 def test_a_group_keeps_its_pace_between_deliveries() -> None:
@@ -123,17 +137,14 @@ def test_a_chat_that_another_process_writes_to_takes_nothing_from_the_others(ser
 
 def test_a_long_line_before_an_upload_is_no_reason_to_upload_twice(server: TelegramServer) -> None:
     async def main() -> None:
-        telegram = channel(server, patience=Patience(shared_upload=0.5))
+        telegram = channel(server)
         [piece] = cut(telegram, Document("a.csv", b"1"))
         async with telegram.sender({}) as sender:
-
-            async def one(recipient: Recipient) -> None:
-                async with sender.turn(recipient, piece):
-                    await sender.send(recipient, piece, repeat=False, silent=False)
-
             async with sender._order:  # hundreds are before them
-                lines = [asyncio.create_task(one(chat(n))) for n in range(1, 5)]
-                await asyncio.sleep(0.7)
+                lines = [asyncio.create_task(one(sender, chat(n), piece)) for n in range(1, 5)]
+                await until(lambda: len(sender._order._waiters or ()) == len(lines))
+                ahead(asyncio.get_running_loop(), LONG)
+                await asyncio.sleep(0)  # whose patience is over by that hears of it
             await asyncio.gather(*lines)
 
     asyncio.run(main())
@@ -213,20 +224,48 @@ def test_pictures_that_telegram_has_as_files_are_sent_all_the_same(server: Teleg
 
 def test_a_silent_chat_delays_nobody(server: TelegramServer) -> None:
     server.faults.append(Fault("stall", "sendMessage", "1"))
-    one, two = send_all(channel(server, patience=IMPATIENT), [chat(1), chat(2)], *REPORT)
 
-    assert (outcomes(one), outcomes(two)) == (["uncertain", "sent", "sent"], ["sent"] * 3)
-    # Chat 2 has everything before chat 1 gets past its silent text (0.8 s).
-    assert server.to(2)[-1].at < server.to(1)[1].at
+    found: dict[int, list[Sent]] = {1: [], 2: []}
+
+    async def main() -> None:
+        telegram = channel(server, kind=TelegramChannel)
+        async with telegram.sender({}) as sender:
+
+            async def line(number: int) -> None:
+                for piece in cut(telegram, *REPORT):
+                    found[number].append(await one(sender, chat(number), piece))
+
+            first, second = (asyncio.create_task(line(number)) for number in (1, 2))
+            await second
+            await until(lambda: bool(server.to(1)))
+            assert (len(found[1]), len(found[2])) == (0, 3), "the silent chat has got nowhere meanwhile"
+            await too_long(lambda: bool(found[1]))
+            await first
+
+    asyncio.run(main())
+    assert (outcomes(found[1]), outcomes(found[2])) == (["uncertain", "sent", "sent"], ["sent"] * 3)
 
 
 def test_a_silent_upload_is_taken_over_by_one_other_and_not_by_all(server: TelegramServer) -> None:
     server.faults.append(Fault("stall", "sendDocument", "1"))
-    started = time.monotonic()
-    chats = [chat(n) for n in range(1, 9)]
-    send_all(channel(server, patience=Patience(read=1.5, shared_upload=0.2)), chats, Document("a.csv", b"1"))
 
-    assert max(server.to(n)[0].at for n in range(2, 9)) - started < 1.5
+    async def main() -> Sent:
+        telegram = channel(server, kind=TelegramChannel)
+        [piece] = cut(telegram, Document("a.csv", b"1"))
+        async with telegram.sender({}) as sender:
+            first = asyncio.create_task(one(sender, chat(1), piece))
+            await until(lambda: bool(server.to(1)))
+            others = [asyncio.create_task(one(sender, chat(n), piece)) for n in range(2, 9)]
+            uploading = sender._uploads[piece.digest].under_way
+            assert uploading
+            await until(lambda: len(uploading._waiters) == len(others))
+            ahead(asyncio.get_running_loop(), Patience().shared_upload)
+            assert {sent.outcome.value for sent in await asyncio.gather(*others)} == {"sent"}
+            assert not first.done()
+            await too_long(first.done)
+            return await first
+
+    assert asyncio.run(main()).outcome.value == "uncertain"
     # The silent one and whoever took over.
     assert sum(media.uploaded for a in server.accepted for media in a.media) == 2
 

@@ -1,4 +1,4 @@
-"""A verb whose process is killed right before a given call; in a fork of `forked.py`.
+"""A verb whose process is killed, or stopped, right before a given call; in a fork of `forked.py`.
 
 Belongs here: the fork's side. Does not: assertions, what is left then.
 """
@@ -13,20 +13,31 @@ from typing import Any
 from analytics_platform_tests.cli.commands import verb
 
 BEFORE = f"{__name__}:killed_before"
+STOPPED = f"{__name__}:stopped_before"
 
 
 def killed_before(call: str, *words: str) -> None:
     """`analytics-platform WORDS` until it calls `module:Class.method`: not a word more, as no handler runs."""
-    module, _, name = call.partition(":")
-    of, _, method = name.partition(".")
-    owner = getattr(importlib.import_module(module), of)
-    setattr(owner, method, _deadly(getattr(owner, method)))
+    _before(call, signal.SIGKILL)
     verb(*words)
 
 
-def _deadly(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def die(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+def stopped_before(call: str, *words: str) -> None:
+    """The same until it is told to go on (SIGCONT), once."""
+    _before(call, signal.SIGSTOP)
+    verb(*words)
 
-    return die
+
+def _before(call: str, sent: signal.Signals) -> None:
+    module, _, name = call.partition(":")
+    of, _, method = name.partition(".")
+    owner = getattr(importlib.import_module(module), of)
+    called: Callable[..., Any] = getattr(owner, method)
+
+    @functools.wraps(called)
+    def halted(*given: Any, **named: Any) -> Any:
+        setattr(owner, method, called)
+        os.kill(os.getpid(), sent)
+        return called(*given, **named)
+
+    setattr(owner, method, halted)

@@ -6,7 +6,6 @@ Belongs here: what follows from what was subscribed. Does not: the verbs themsel
 import hashlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 
 from analytics_platform_tests.cli.conftest import LAST, Done, Run, aside, connections, table
 from analytics_platform_tests.mail_server import MailStandIn, mail_server
+from analytics_platform_tests.services import free_port
 from analytics_platform_tests.telegram_server import Accepted, TelegramServer, telegram_server
 
 KEPT = f"feed_daily/{LAST}"
@@ -206,9 +206,7 @@ def test_the_link_in_the_mail_ends_the_subscription(run: Run, mine: Path, delive
     [mail] = delivered.mail.accepted
     link = urlsplit(mail.message["List-Unsubscribe"].strip(" <>"))
     assert f"{link.scheme}://{link.netloc}" == "https://reports.example.org"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["subscribers", "page", "--port", str(port), "--home", str(mine)]
     page = subprocess.Popen(
         [sys.executable, "-c", "from analytics_platform.cli.main import run; run()", *words],
@@ -222,11 +220,11 @@ def test_the_link_in_the_mail_ends_the_subscription(run: Run, mine: Path, delive
         looked = answer(address, page)
         assert looked.status_code == 200
         assert "Unsubscribe from this: " in looked.text
-        pressed = httpx.post(address, data={"List-Unsubscribe": "One-Click"})
+        pressed = httpx.post(address, data={"List-Unsubscribe": "One-Click"}, timeout=60)
         assert pressed.status_code == 200
     finally:
         page.send_signal(signal.SIGINT)
-        said, _ = page.communicate(timeout=20)
+        said, _ = page.communicate(timeout=60)
     assert said.startswith(f"listening on http://127.0.0.1:{port}/; stop with Ctrl-C\n"), said
     assert "Traceback" not in said
     rows = {row["recipient"]: row for row in table(run("subscribers", "list", "--home", mine))}
@@ -239,7 +237,7 @@ def answer(address: str, process: "subprocess.Popen[str]") -> httpx.Response:
     until = time.monotonic() + 60
     while True:
         try:
-            return httpx.get(address)
+            return httpx.get(address, timeout=60)
         except httpx.ConnectError:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < until

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
+import psutil
 import pytest
 
 from analytics_platform.defs.liveness import end_dead_runs
 from analytics_platform.defs.running import instance_of
 from analytics_platform.settings import HOME_VARIABLE
 from analytics_platform_tests import forked
+from analytics_platform_tests.cli import killed
 from analytics_platform_tests.cli.commands import VERB
 from analytics_platform_tests.defs.conftest import FIRST, ZONE, Place
 from analytics_platform_tests.forked import Parent, Process
@@ -30,6 +32,8 @@ USED = (
     "dagster._core.storage.sqlite_storage",
     "sqlalchemy.dialects.sqlite",
 )
+# Within the step that holds the pool.
+WRITING = "analytics_platform.warehouses.duckdb:DuckDBWarehouse.replace_day"
 WORDS = ("materialize", "--from", str(FIRST), "--to", str(FIRST + timedelta(days=1)))
 
 
@@ -40,8 +44,15 @@ def processes() -> Iterator[Parent]:
         yield made
 
 
-def materialize(processes: Parent, place: Place) -> Process:
-    return processes.start(VERB, *WORDS, environment=environment(place))
+def materialize(processes: Parent, place: Place, function: str = VERB, *arguments: str) -> Process:
+    return processes.start(function, *arguments, *WORDS, environment=environment(place))
+
+
+def until_stopped(process: Process) -> None:
+    deadline = time.monotonic() + 120
+    while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def environment(place: Place) -> dict[str, str]:
@@ -51,11 +62,10 @@ def environment(place: Place) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_after_a_kill_the_next_run_goes_through(loaded: Place, processes: Parent) -> None:
-    process = materialize(processes, loaded)
+    process = materialize(processes, loaded, killed.BEFORE, WRITING)
     try:
-        for line in process.stderr:
-            if line.startswith("facts/user_day"):  # inside the step that holds the pool
-                break
+        said = process.stderr.read()
+        assert process.wait() == -signal.SIGKILL, said
     finally:
         process.end()
     with instance_of(loaded.home) as instance:
@@ -76,14 +86,12 @@ def test_after_a_kill_the_next_run_goes_through(loaded: Place, processes: Parent
 
 @pytest.mark.slow
 def test_a_run_that_lives_is_left_alone(loaded: Place, processes: Parent) -> None:
-    process = materialize(processes, loaded)
+    process = materialize(processes, loaded, killed.STOPPED, WRITING)
     try:
-        for line in process.stderr:
-            if line.startswith("facts/user_day"):
-                break
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(0.2)  # until it has stopped: nobody tells
+        until_stopped(process)
         with instance_of(loaded.home) as instance:
+            [alive] = instance.get_runs()
+            assert alive.status is dg.DagsterRunStatus.STARTED
             assert end_dead_runs(loaded.home, instance) == []
         process.send_signal(signal.SIGCONT)
         process.stderr.read()

@@ -3,6 +3,8 @@
 Belongs here: judging one fixed history bucket by bucket, telling, handling; one line of outcome. Does not: assertions.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from random import Random
@@ -46,11 +48,28 @@ def judge(incidents: Incidents, until: int = sys.maxsize) -> int | None:
     return number if incidents.commit(expected, new, step, at(number + 1)) else None
 
 
-def work(incidents: Incidents, until: int) -> None:
-    """Judge until that many buckets are; those that this process judged."""
-    incidents.standing()  # what a first use costs is over before anybody is killed
+def doom(database: Database, steps: int) -> None:
+    """After so many statements and commits, the process is killed in front of the next one."""
+    from sqlalchemy import event
+
+    left = iter(range(steps))
+
+    def step(*_: object) -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in ("before_cursor_execute", "commit"):
+        event.listen(database._engine, name, step)
+
+
+def work(database: Database, until: int, steps: int | None = None) -> None:
+    """Judge until that many buckets are; those that this process judged. `steps`: see `doom`."""
+    incidents = Incidents(database)
+    incidents.standing()  # what a first use costs is no step
     say("ready")
     sys.stdin.readline()
+    if steps is not None:
+        doom(database, steps)
     done = []
     while True:
         cursor = incidents.cursor(SOURCES[0])
@@ -89,10 +108,11 @@ def handle(incidents: Incidents, name: str, many: int) -> None:
 
 def main(job: str, *arguments: str) -> None:
     """That job."""
-    incidents = Incidents(Database(sys.stdin.readline().strip()))
+    database = Database(sys.stdin.readline().strip())
+    incidents = Incidents(database)
     match job:
         case "work":
-            work(incidents, int(arguments[0]))
+            work(database, *map(int, arguments))
         case "tell":
             tell(incidents, int(arguments[0]))
         case "handle":

@@ -163,7 +163,7 @@ def test_a_writer_waits_for_another(database: Database, ledger: RunLedger) -> No
         other.start()
         time.sleep(0.3)
         assert other.is_alive()
-    other.join(10)
+    other.join(60)
     assert ledger.settled_until("feed") == date(2027, 1, 1)
 
 

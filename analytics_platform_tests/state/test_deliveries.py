@@ -1,6 +1,5 @@
 """The delivery ledger's rules, one process at a time."""
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +11,7 @@ from analytics_platform.state.deliveries import Deliveries, Gone
 from analytics_platform.state.owners import Owner
 from analytics_platform.state.part_changes import DIED, SILENT
 from analytics_platform.state.parts import LostPartError, Part, State, Wanted
+from analytics_platform_tests.work import calls_of
 
 NOW = datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
 MINUTE, LEASE, DAY = timedelta(minutes=1), timedelta(minutes=10), timedelta(days=1)
@@ -110,13 +110,15 @@ def test_any_text_can_be_an_address(deliveries: Deliveries) -> None:
     assert deliveries.moved("telegram", odd.address, "Ж", NOW) == 1
 
 
-def test_two_thousand_parts_are_entered_in_well_under_a_second(deliveries: Deliveries) -> None:
+def test_two_thousand_parts_are_entered_with_little_work(deliveries: Deliveries) -> None:
     wanted = [replace(w, address=f"-{n}") for n in range(1000) for w in (TEXT, ALBUM)]
     deliveries.due(NOW)  # imports and the schema
-    begun = time.process_time()
-    assert len(enter(deliveries, *wanted)) == 2000
-    assert len(enter(deliveries, *(replace(w, digest="new") for w in wanted))) == 2000
-    assert time.process_time() - begun < 2
+    found: list[int] = []
+    first = calls_of(lambda: found.append(len(enter(deliveries, *wanted))))
+    again = calls_of(lambda: found.append(len(enter(deliveries, *(replace(w, digest="new") for w in wanted)))))
+    assert found == [2000, 2000]
+    # 440 calls a part in both together where this was written, 550 with PostgreSQL; well under a second.
+    assert first + again < 800 * len(wanted)
 
 
 def test_the_number_of_a_withdrawn_part_never_becomes_anothers(deliveries: Deliveries) -> None:

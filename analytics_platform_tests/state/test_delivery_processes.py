@@ -88,7 +88,7 @@ def test_the_parts_of_a_killed_process_are_of_unknown_fate_and_texts_are_taken_o
         assert deliveries.release_dead(now, gone) == []
         assert [deliveries.begin(part.id, ME, now, lease=LEASE, gone=gone) for part in parts] == [None] * 6
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait()
 
         if taken_by == "release":
             assert len(deliveries.release_dead(now, gone)) == 6
@@ -133,7 +133,7 @@ def test_many_processes_that_write_never_lock_each_other_out(
         for process in processes:
             tell(process, "go")
         tries = [answer(process) for process in processes]
-        assert [process.wait(30) for process in processes] == [0] * 6
+        assert [process.wait() for process in processes] == [0] * 6
     parts = deliveries.parts("feed", "0")
     assert sum(part.attempts for part in parts) == sum(tries)
     assert not [part for part in parts if part.state is State.SENDING]

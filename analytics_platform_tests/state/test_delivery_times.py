@@ -291,7 +291,7 @@ def test_a_chat_can_move_while_its_new_address_is_being_entered(database: Databa
             PartRows(con).add(*FEED, [replace(TEXT, address="-100777")], NOW, UNTIL)
             moved = thread.submit(deliveries.moved, "telegram", "-1001", "-100777", NOW)
             time.sleep(0.5)  # it waits for this transaction, whose rows it cannot see
-        assert moved.result(30) == 1
+        assert moved.result(60) == 1
     assert [(p.address, p.part) for p in deliveries.parts(*FEED)] == [("-100777", "1 text"), ("-100777", "2 album")]
     assert deliveries.find([text.id, album.id]) == [replace(album, address="-100777")]
 

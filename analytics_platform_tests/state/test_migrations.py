@@ -111,7 +111,7 @@ def test_several_processes_prepare_at_once(url: str, started: Started) -> None:
     with started(url, *[["prepare"]] * 5) as processes:
         for process in processes:
             tell(process, "go")
-        outcomes = [(answer(process), process.wait(60), process.stderr.read()) for process in processes]
+        outcomes = [(answer(process), process.wait(), process.stderr.read()) for process in processes]
     assert outcomes == [("done", 0, "")] * 5
 
 

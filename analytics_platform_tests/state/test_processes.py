@@ -88,7 +88,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(
             ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone)
         assert ledger.release_dead(datetime.now(UTC), gone) == []
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait()
 
         # What it was delivering is made anew only on a person's word.
         again = bool(delivering)
@@ -105,7 +105,7 @@ def test_what_a_killed_process_was_delivering_is_on_its_way_and_nobodys(
 ) -> None:
     with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), "delivering"]) as [process]:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait()
         with pytest.raises(SettledError, match="feed of 2026-01-01 is on its way"):
             ledger.claim("feed", period_of(0), ME, datetime.now(UTC), lease=LEASE, gone=gone)
     assert ledger.release_dead(datetime.now(UTC), gone) == []
@@ -121,7 +121,7 @@ def test_the_claim_of_a_killed_process_is_released(
 ) -> None:
     with started(url, ["hold", "abc", str(tmp_path / "abc.lock"), delivering]) as [process]:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait()
         [released] = ledger.release_dead(datetime.now(UTC), gone)
     assert released.status is (Status.SENDING if delivering else Status.READY)
     assert released.reason == (DIED_DELIVERING if delivering else DIED)
@@ -155,7 +155,7 @@ def test_many_processes_that_write_never_meet_a_locked_database(
         for process in processes:
             tell(process, "go")
         won = [answer(process) for process in processes]
-        assert [process.wait(30) for process in processes] == [0] * many
+        assert [process.wait() for process in processes] == [0] * many
     assert sum(won) == turns
     assert ledger.settled_until("feed") == period_of(turns - 1).last
     assert [problem.times for problem in problems.open()] == [many * turns]

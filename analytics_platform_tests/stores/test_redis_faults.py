@@ -1,11 +1,13 @@
 """What goes wrong with a real Redis: old documents or new ones, never a mix; one sentence each; no secret anywhere."""
 
 import logging
+import os
+import signal
 import socketserver
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -68,21 +70,36 @@ def test_a_connection_that_is_cut_each_time_leaves_old_or_new(
 def test_a_server_that_is_killed_and_comes_back_in_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     # While it reads its files it looks after its clients every thousand commands: it is given some, and time for them.
-    slowly = ("--key-load-delay", 150)
+    slowly = ("--key-load-delay", 300)  # microseconds for each
+    reading = "is still reading its files after a start: try again later; publish is tried again"
     with services.redis(*PERSISTENT) as server:
-        fill(server, 6_000)
-        store = RedisStore(SecretStr(server.url()), pauses=(0.05,) * 400)
+        fill(server, 12_000)
+        store = RedisStore(SecretStr(server.url()), pauses=(0.05,) * 2000)
         store.publish(documents(1), 600)
         server.kill()
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             published = pool.submit(store.publish, documents(2), 600)
-            time.sleep(0.2)
+            until(lambda: "nobody listens" in caplog.text)
             assert not published.done(), "it gave up, or published to nobody"
+            hurried = pool.submit(hurry, server, lambda: reading in caplog.text)
             with services.redis(*PERSISTENT, *slowly, again=server):
+                hurried.result(60)
                 published.result(60)
                 assert editions(store) == [2] * 5
-    assert "nobody listens" in caplog.text
-    assert "is still reading its files after a start: try again later; publish is tried again" in caplog.text
+
+
+def hurry(server: services.Redis, when: Callable[[], bool]) -> None:
+    """From then on, it reads without pauses."""
+    until(when)
+    server.ask("CONFIG", "SET", "key-load-delay", 0)
+
+
+def until(there: Callable[[], bool]) -> None:
+    """Wait for it, not for ever."""
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def fill(server: services.Redis, keys: int) -> None:
@@ -121,10 +138,13 @@ def test_a_server_that_stays_away() -> None:
 
 
 def test_a_server_that_hangs(redis: services.Redis) -> None:
-    redis.ask("CLIENT", "PAUSE", 400)
-    store = RedisStore(SecretStr(redis.url()), timeout_seconds=0.05, pauses=QUICK)
-    with pytest.raises(StoreBusyError, match=r"does not answer within 0.05 s"):
-        store.publish(documents(), 60)
+    store, process = RedisStore(SecretStr(redis.url()), timeout_seconds=0.05, pauses=QUICK), redis.process()
+    os.kill(process, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreBusyError, match=r"does not answer within 0.05 s"):
+            store.publish(documents(), 60)
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 def test_no_memory_left_writes_nothing(redis: services.Redis, store: Made) -> None:
@@ -209,11 +229,15 @@ def clustered(bus: int) -> AbstractContextManager[services.Redis]:
 
 
 def wait_for_cluster(*nodes: services.Redis) -> None:
-    """They agree by gossip, two seconds after their start at the earliest."""
-    deadline = time.monotonic() + 60
-    while not all("cluster_state:ok" in str(node.ask("CLUSTER", "INFO")) for node in nodes):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    """They agree by gossip, two seconds after their start at the earliest; then none gives the other up so soon."""
+
+    def agreed() -> bool:
+        return all("cluster_state:ok" in str(node.ask("CLUSTER", "INFO")) for node in nodes)
+
+    until(agreed)
+    for node in nodes:
+        node.ask("CONFIG", "SET", "cluster-node-timeout", 10_000)
+    until(agreed)
 
 
 def test_a_database_that_is_not_there(store: Made) -> None:

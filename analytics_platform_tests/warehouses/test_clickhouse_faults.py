@@ -20,6 +20,7 @@ from analytics_platform_tests.clickhouse_faults import Received, When
 from analytics_platform_tests.clickhouse_service import ClickHouse
 from analytics_platform_tests.warehouses.clickhouse_open import open_at
 from analytics_platform_tests.warehouses.rows import DAY, UTC, at, feed, figures, hours, stored, times_of
+from analytics_platform_tests.warehouses.test_clickhouse_kills import wait_for
 
 PASSWORD = "pa/ss:w@rd#1"
 WINDOW = Window(at(DAY, 0), at(DAY, 0) + timedelta(days=1))
@@ -277,9 +278,12 @@ def test_the_servers_log_tells_on_whose_behalf_each_statement_runs_and_under_whi
 def test_threads_of_one_warehouse_do_not_wait_for_each_other(
     clickhouse: ClickHouse, warehouse: ClickHouseWarehouse
 ) -> None:
-    clickhouse.delay("sleepy", seconds=1.0)
+    clickhouse.delay("sleepy", seconds=60)
     slow = threading.Thread(target=lambda: warehouse.rows(Query("slow", "SELECT 'sleepy' AS one")))
     slow.start()
+    wait_for(clickhouse, "slow", slow)
     assert stored(warehouse, DAY) == [1]
     assert slow.is_alive()
-    slow.join(20)
+    clickhouse.release()
+    slow.join(60)
+    assert not slow.is_alive()

@@ -272,14 +272,15 @@ def test_an_entry_is_that_of_the_rows_whichever_process_falls_behind(
     first, second = warehouse, open_at(url)
     second.prepare()
     clickhouse.clear()
-    clickhouse.delay(STEPS[step], seconds=1.0)
+    clickhouse.delay(STEPS[step], seconds=60)
     thread = threading.Thread(target=lambda: first.replace_day(FEED_DAILY, DAY, figures(DAY, 3, 3)))
     thread.start()
     wait_for(clickhouse, step, thread)
     second.replace_day(FEED_DAILY, DAY, figures(DAY, 4, 4))
     assert thread.is_alive(), "the first has waited long enough"
     assert entry(second, DAY) == (len(stored(second, DAY)), "UTC")
-    thread.join(30)
+    clickhouse.release()
+    thread.join(60)
     assert entry(second, DAY) == (len(stored(second, DAY)), "UTC")
 
 
@@ -294,7 +295,7 @@ def test_a_server_that_dies_in_the_middle_is_one_sentence_and_what_it_left_is_wh
     if clickhouse.folder is None:
         pytest.skip("a real server is not killed")
     clickhouse.clear()
-    clickhouse.delay(STEPS[step], seconds=30)
+    clickhouse.delay(STEPS[step], seconds=60)
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -307,7 +308,7 @@ def test_a_server_that_dies_in_the_middle_is_one_sentence_and_what_it_left_is_wh
     thread.start()
     wait_for(clickhouse, step, thread)
     clickhouse.kill()
-    thread.join(30)
+    thread.join(60)
     [error] = failures
     assert isinstance(error, WarehouseBusyError)
     assert str(error).startswith(f"ClickHouse at 127.0.0.1:{clickhouse.port} does not answer (")

@@ -143,7 +143,7 @@ def test_events_that_come_while_somebody_looks_and_computes_are_not_missed(
     look(warehouse)
     # While the look waits, the day is computed, and then an event comes that the figures lack.
     step = "days_feed_actions" if "before" in late else "known_days"
-    clickhouse.delay("toStartOfFifteenMinutes.*feed_actions" if "before" in late else "rows, newest", seconds=0.8)
+    clickhouse.delay("toStartOfFifteenMinutes.*feed_actions" if "before" in late else "rows, newest", seconds=60)
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(look(warehouse)))
     thread.start()
@@ -154,7 +154,8 @@ def test_events_that_come_while_somebody_looks_and_computes_are_not_missed(
     other.replace_day(FEED_DAILY, DAY, figures(DAY, 1))
     write(other, DAY, hour=5)
     assert thread.is_alive(), "it has waited long enough"
-    thread.join(30)
+    clickhouse.release()
+    thread.join(60)
 
     assert found[0] | look(warehouse) == {DAY}
     assert DAY not in current(warehouse)

