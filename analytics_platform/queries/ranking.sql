@@ -5,19 +5,25 @@
   recent window itself; a set of slices is the bits of a number. As many categories as fit into 62 bits are a word: the
   slices that a person was there in all of them are one number.
 
-  Texts are read once and grouped by numbers from then on. Few texts are numbered. Who it was and which video are the 64
-  bits of a hash: among ten million persons, that any two are taken for one has a chance of 1 in 370,000, and would make
-  one count smaller by one. (128 bits would cost a sixth of the whole.)
+  The events are read twice, and neither read is kept: what is counted of it is counted while it is read. The first tells
+  what happened, and so which videos may be shown; the second who was there, and of those videos alone who watched. A row
+  of hash tables of millions is as narrow as can be, for they are what costs: memory the processor has not at hand, and
+  files where they do not fit into it.
 
-  A group's number is a country's, or a category's below 0.
+  Texts are grouped by numbers. Few texts are numbered. Who it was and which video are the 64 bits of a hash: among ten
+  million persons, that any two are taken for one has a chance of 1 in 370,000, and would make one count smaller by one.
+  (128 bits would cost a sixth of the whole.)
+
+  A group's number is a country's, or a category's below 0. A category's is its word, which is 1 or more, and in the last
+  6 bits where its slices begin in that word.
 #}
 {% set recent = slices %}
 {% set width = slices + 1 %}
 {% set per_word = 62 // width %}
 {% set earlier = 2 ** slices - 1 %}
-{# Country and word. #}
-{% set spot = '(CAST(country AS BIGINT) << 32) + (category - 1) // %d' % per_word %}
-{% set bit = '(CAST(1 AS BIGINT) << ((category - 1) %% %d * %d + slice))' % (per_word, width) %}
+{# A set of slices. #}
+{% set slice_bit = '(CAST(1 AS %s) << slice)' % ('INTEGER' if slices < 31 else 'BIGINT') %}
+{% set lowest = '-9223372036854775807' %}
 {% macro label(column) %}coalesce(nullif(nullif({{ column }}, ''), 'unknown'), 'Unknown'){% endmacro %}
 {% macro within() %}FROM events.user_events
     WHERE time >= $start AND time < $end{% endmacro %}
@@ -53,19 +59,23 @@ WITH one_country AS MATERIALIZED (
   FROM (SELECT DISTINCT country {{ within() }}) AS one
 ),
 one_category AS MATERIALIZED (
-  SELECT category, {{ label('category') }} AS name, CAST(dense_rank() OVER (ORDER BY {{ label('category') }}) AS INTEGER) AS number
-  FROM (SELECT DISTINCT category {{ within() }}) AS one
+  SELECT category, name, CAST(((nth // {{ per_word }}) << 6) + nth % {{ per_word }} * {{ width }} AS INTEGER) AS number
+  FROM (
+    SELECT category, {{ label('category') }} AS name, {{ per_word }} - 1 + dense_rank() OVER (ORDER BY {{ label('category') }}) AS nth
+    FROM (SELECT DISTINCT category {{ within() }}) AS one
+  ) AS one
 ),
 one_type AS MATERIALIZED (
-  SELECT event_type, CAST(row_number() OVER () AS INTEGER) AS number,
+  SELECT event_type, CAST(row_number() OVER () AS INTEGER) AS number, event_type = 'video_view' AS is_view,
     CASE event_type{% for k in range(types) %} WHEN $type_{{ k }} THEN $weight_{{ k }}{% endfor %} ELSE 0.0 END AS weight
   FROM (SELECT DISTINCT event_type {{ within() }}) AS one
 ),
+{# What happened, no matter to whom. #}
 event AS MATERIALIZED (
   SELECT one_country.number AS country, one_category.number AS category, one_type.number AS type,
-    read.slice AS slice, read.video AS video, read.person AS person,
-    CAST(floor(one_type.weight * greatest(exp(-greatest(read.age, 0) / $decay), $floor) * 1000000 + 0.5) AS BIGINT) AS score,
-    CASE WHEN read.event_type = 'video_view' AND read.slice = {{ recent }} THEN
+    read.is_recent AS is_recent, read.video AS video,
+    CAST(floor(one_type.weight * greatest(exp(-greatest(read.age, 0) / $decay), $floor) * 1000000 + 0.5) AS INTEGER) AS score,
+    CASE WHEN read.is_recent AND one_type.is_view THEN
       CASE WHEN completion_rate IS NULL THEN
         CASE WHEN isfinite(watch_duration) AND isfinite(video_duration) AND video_duration > 0 AND watch_duration > 0
           THEN CAST(floor(least(watch_duration / video_duration, 1) * 1000000 + 0.5) AS INTEGER) END
@@ -76,8 +86,7 @@ event AS MATERIALIZED (
   FROM (
     SELECT country, category, event_type, completion_rate, watch_duration, video_duration,
       CASE WHEN video_id <> '' THEN hash(video_id) END AS video,
-      CASE WHEN user_id <> '' THEN hash(user_id) WHEN session_id <> '' THEN hash(session_id, 1) ELSE 0 END AS person,
-      CAST((epoch_us(time) - epoch_us($start)) // $slice_length AS TINYINT) AS slice,
+      time >= $recent_start AS is_recent,
       epoch_us(CASE WHEN time >= $recent_start THEN $recent_anchor ELSE $previous_anchor END) - epoch_us(time) AS age
     {{ within() }}
   ) AS read
@@ -86,10 +95,7 @@ event AS MATERIALIZED (
   JOIN one_type ON one_type.event_type = read.event_type
 ),
 country AS MATERIALIZED (SELECT DISTINCT number, name FROM one_country),
-category AS MATERIALIZED (
-  SELECT number, name, CAST((number - 1) // {{ per_word }} AS INTEGER) AS word, CAST((number - 1) % {{ per_word }} * {{ width }} AS TINYINT) AS shift
-  FROM (SELECT DISTINCT number, name FROM one_category) AS one
-),
+category AS MATERIALIZED (SELECT DISTINCT number, name, number >> 6 AS word, number & 63 AS shift FROM one_category),
 group_name AS MATERIALIZED (
   SELECT number AS group_number, 'country' AS ranked_by, name, {{ top_country }} AS shown FROM country
   UNION ALL
@@ -106,11 +112,11 @@ part AS MATERIALIZED (
       sum(CASE WHEN is_recent THEN 0 ELSE events END) AS events_previous,
       sum(completion) + sum(odd) AS completion_recent, sum(completions) - sum(odd) AS completions_recent, sum(odd) AS odd
     FROM (
-      SELECT country AS in_country, category AS in_category, type, slice = {{ recent }} AS is_recent,
+      SELECT country AS in_country, category AS in_category, type, is_recent,
         sum(score) AS score, count(*) AS events, coalesce(sum(completion), 0) AS completion, count(completion) AS completions,
         count(*) FILTER (WHERE completion < 0) AS odd
       FROM event
-      GROUP BY country, category, type, slice = {{ recent }}
+      GROUP BY country, category, type, is_recent
     ) AS half
     GROUP BY in_country, in_category, type
   ) AS one
@@ -118,44 +124,12 @@ part AS MATERIALIZED (
   JOIN category ON category.number = one.in_category
   JOIN one_type ON one_type.number = one.type
 ),
-seen AS MATERIALIZED (
-  SELECT spot, person, bit_or(bit) AS bits
-  FROM (SELECT person, {{ spot }} AS spot, {{ bit }} AS bit FROM event) AS one
-  GROUP BY spot, person
-),
-in_group AS (
-  SELECT group_number, {{ persons('slices', 'persons') }}
-  FROM (
-    SELECT group_number, slices, count(*) AS persons
-    FROM (
-      SELECT CAST(spot >> 32 AS INTEGER) AS group_number, person, bit_or({{ folded('bits') }}) AS slices
-      FROM seen
-      GROUP BY spot >> 32, person
-    ) AS one
-    GROUP BY group_number, slices
-    UNION ALL
-    SELECT -category.number, (one.bits >> category.shift) & {{ 2 ** width - 1 }} AS slices, sum(one.persons)
-    FROM (
-      SELECT word, bits, count(*) AS persons
-      FROM (
-        SELECT person, spot & 4294967295 AS word, bit_or(bits) AS bits
-        FROM seen
-        GROUP BY person, spot & 4294967295
-      ) AS one
-      GROUP BY word, bits
-    ) AS one
-    JOIN category ON category.word = one.word
-    WHERE slices <> 0
-    GROUP BY category.number, slices
-  ) AS there
-  GROUP BY group_number
-),
 video_part AS MATERIALIZED (
   SELECT country, category, video,
-    CAST(sum(CASE WHEN slice = {{ recent }} THEN score ELSE 0 END) AS BIGINT) AS score_recent,
-    CAST(sum(CASE WHEN slice < {{ recent }} THEN score ELSE 0 END) AS BIGINT) AS score_previous,
-    count(*) FILTER (WHERE slice = {{ recent }}) AS events_recent,
-    count(*) FILTER (WHERE slice < {{ recent }}) AS events_previous
+    CAST(sum(CASE WHEN is_recent THEN score ELSE 0 END) AS BIGINT) AS score_recent,
+    CAST(sum(CASE WHEN is_recent THEN 0 ELSE score END) AS BIGINT) AS score_previous,
+    count(*) FILTER (WHERE is_recent) AS events_recent,
+    count(*) FILTER (WHERE NOT is_recent) AS events_previous
   FROM event
   WHERE video IS NOT NULL
   GROUP BY country, category, video
@@ -167,7 +141,8 @@ by_category AS MATERIALIZED (
 ),
 {# Most videos are of one category, and what they are in a country needs no adding up. #}
 of_several AS MATERIALIZED (SELECT video FROM by_category GROUP BY video HAVING count(*) > 1),
-video AS MATERIALIZED (
+{# Read twice, for less than it costs to keep. #}
+video AS NOT MATERIALIZED (
   SELECT group_number, video, score_recent, score_previous, events_recent, events_previous
   FROM by_category
   UNION ALL
@@ -180,11 +155,11 @@ video AS MATERIALIZED (
   WHERE EXISTS (SELECT 1 FROM of_several WHERE of_several.video = video_part.video)
   GROUP BY country, video
 ),
-{# The scores that the last of the first have; NULL where all are among them. #}
+{# The scores that the last of the first have; the lowest where all are among them. #}
 bar AS MATERIALIZED (
   SELECT group_number, count(*) FILTER (WHERE events_recent > 0) AS videos_recent,
-    (max(score_recent, {{ most }}) FILTER (WHERE events_recent > 0))[{{ most }}] AS recent,
-    (max(score_previous, {{ most }}) FILTER (WHERE events_previous > 0))[{{ most }}] AS previous
+    coalesce((max(score_recent, {{ most }}) FILTER (WHERE events_recent > 0))[{{ most }}], {{ lowest }}) AS recent,
+    coalesce((max(score_previous, {{ most }}) FILTER (WHERE events_previous > 0))[{{ most }}], {{ lowest }}) AS previous
   FROM video
   GROUP BY group_number
 ),
@@ -193,73 +168,125 @@ likely AS MATERIALIZED (
   FROM video
   JOIN bar ON bar.group_number = video.group_number
   WHERE video.events_recent + video.events_previous >= $min_audience
-    OR (video.events_recent > 0 AND (bar.recent IS NULL OR video.score_recent >= bar.recent))
-    OR (video.events_previous > 0 AND (bar.previous IS NULL OR video.score_previous >= bar.previous))
+    OR CASE WHEN video.events_recent > 0 THEN video.score_recent >= bar.recent END
+    OR CASE WHEN video.events_previous > 0 THEN video.score_previous >= bar.previous END
 ),
 watched AS MATERIALIZED (
-  SELECT hash(video_id) AS video, video_id, CAST(row_number() OVER () AS INTEGER) AS number
-  FROM (SELECT DISTINCT video_id {{ within() }} AND video_id <> '') AS one
-  WHERE hash(video_id) IN (SELECT video FROM likely)
+  SELECT video, only_category, CAST(row_number() OVER () AS INTEGER) AS number
+  FROM (
+    SELECT video, CASE WHEN count(*) = 1 THEN max(group_number) END AS only_category
+    FROM by_category
+    WHERE video IN (SELECT video FROM likely)
+    GROUP BY video
+  ) AS one
+),
+{# Who was where, and with which of those videos, if any: `number`. #}
+sighting AS MATERIALIZED (
+  SELECT one_country.number AS country, one_category.number AS category, read.slice AS slice, read.person AS person,
+    read.video_id AS video_id, watched.number AS number, watched.only_category AS only_category
+  FROM (
+    SELECT country, category, video_id,
+      CASE WHEN video_id <> '' THEN hash(video_id) END AS video,
+      CASE WHEN user_id <> '' THEN hash(user_id) WHEN session_id <> '' THEN hash(session_id, 1) ELSE 0 END AS person,
+      CAST((epoch_us(time) - epoch_us($start)) // $slice_length AS TINYINT) AS slice
+    {{ within() }}
+  ) AS read
+  JOIN one_country ON one_country.country IS NOT DISTINCT FROM read.country
+  JOIN one_category ON one_category.category IS NOT DISTINCT FROM read.category
+  LEFT JOIN watched ON watched.video = read.video
+),
+seen AS MATERIALIZED (
+  SELECT country, category >> 6 AS word, person, bit_or(CAST(1 AS BIGINT) << ((category & 63) + slice)) AS bits
+  FROM sighting
+  GROUP BY country, category >> 6, person
+),
+in_group AS (
+  SELECT group_number, {{ persons('slices', 'persons') }}
+  FROM (
+    SELECT group_number, slices, count(*) AS persons
+    FROM (
+      SELECT country AS group_number, person, bit_or({{ folded('bits') }}) AS slices
+      FROM seen
+      GROUP BY country, person
+    ) AS one
+    GROUP BY group_number, slices
+    UNION ALL
+    SELECT -category.number, (one.bits >> category.shift) & {{ 2 ** width - 1 }} AS slices, sum(one.persons)
+    FROM (
+      SELECT word, bits, count(*) AS persons
+      FROM (
+        SELECT person, word, bit_or(bits) AS bits
+        FROM seen
+        GROUP BY person, word
+      ) AS one
+      GROUP BY word, bits
+    ) AS one
+    JOIN category ON category.word = one.word
+    WHERE slices <> 0
+    GROUP BY category.number, slices
+  ) AS there
+  GROUP BY group_number
+),
+{# Not the category: most videos have one, and a wider row would not fit into the memory. #}
+watcher AS MATERIALIZED (
+  SELECT number, country, person, bit_or({{ slice_bit }}) AS slices
+  FROM sighting
+  WHERE number IS NOT NULL
+  GROUP BY number, country, person
+),
+watcher_of_several AS MATERIALIZED (
+  SELECT number, category, person, bit_or({{ slice_bit }}) AS slices
+  FROM sighting
+  WHERE number IS NOT NULL AND only_category IS NULL
+  GROUP BY number, category, person
+),
+watched_text AS MATERIALIZED (
+  SELECT number, any_value(video_id) AS video_id FROM sighting WHERE number IS NOT NULL GROUP BY number
 ),
 chosen AS MATERIALIZED (
   SELECT *, (events_recent > 0 AND nth_recent <= shown) OR (events_previous > 0 AND nth_previous <= shown) AS first
   FROM (
-    SELECT likely.*, watched.video_id AS video_id, watched.number AS number, group_name.ranked_by AS ranked_by,
+    SELECT likely.*, watched_text.video_id AS video_id, watched.number AS number, group_name.ranked_by AS ranked_by,
       group_name.name AS name, group_name.shown AS shown,
       row_number() OVER (
         PARTITION BY likely.group_number
-        ORDER BY CASE WHEN events_recent > 0 THEN score_recent END DESC NULLS LAST, watched.video_id
+        ORDER BY CASE WHEN events_recent > 0 THEN score_recent END DESC NULLS LAST, watched_text.video_id
       ) AS nth_recent,
       row_number() OVER (
         PARTITION BY likely.group_number
-        ORDER BY CASE WHEN events_previous > 0 THEN score_previous END DESC NULLS LAST, watched.video_id
+        ORDER BY CASE WHEN events_previous > 0 THEN score_previous END DESC NULLS LAST, watched_text.video_id
       ) AS nth_previous
     FROM likely
     JOIN watched ON watched.video = likely.video
+    JOIN watched_text ON watched_text.number = watched.number
     JOIN group_name ON group_name.group_number = likely.group_number
   ) AS ordered
 ),
-{# Most watch a video in one country and word: how many did so in which slices. Of all others, each person. #}
-watcher AS MATERIALIZED (
-  SELECT number, CAST(spot >> 32 AS INTEGER) AS country, spot & 4294967295 AS word, bits,
-    CASE WHEN spot < last_spot THEN person END AS person, count(*) AS persons
-  FROM (
-    SELECT watched.number AS number, event.person AS person, min(event.spot) AS spot, max(event.spot) AS last_spot, bit_or(event.bit) AS bits
-    FROM (SELECT video, person, {{ spot }} AS spot, {{ bit }} AS bit FROM event) AS event
-    JOIN watched ON watched.video = event.video
-    GROUP BY watched.number, event.person
-  ) AS one
-  GROUP BY number, spot, bits, CASE WHEN spot < last_spot THEN person END
+tally AS MATERIALIZED (
+  SELECT number, country, slices, count(*) AS persons FROM watcher GROUP BY number, country, slices
 ),
-traveller AS MATERIALIZED (
-  SELECT DISTINCT one.number AS number, event.person AS person, event.country AS country, event.category AS category,
-    CAST(1 AS BIGINT) << event.slice AS slices
-  FROM event
-  JOIN (
-    SELECT watched.video AS video, watcher.number AS number, watcher.person AS person
-    FROM watcher
-    JOIN watched ON watched.number = watcher.number
-    WHERE watcher.person IS NOT NULL
-  ) AS one ON one.video = event.video AND one.person = event.person
+{# What was watched by those who were in several countries. #}
+travelled AS MATERIALIZED (
+  SELECT number, person, slices
+  FROM watcher
+  WHERE person IN (SELECT person FROM seen GROUP BY person HAVING min(country) < max(country))
 ),
 there AS (
-  SELECT number, country AS group_number, {{ folded('bits') }} AS slices, persons
-  FROM watcher
-  WHERE person IS NULL
+  SELECT number, country AS group_number, slices, persons FROM tally
   UNION ALL
-  SELECT one.number, -category.number, (one.bits >> category.shift) & {{ 2 ** width - 1 }} AS slices, one.persons
+  {# A video's only category has whom its countries have together, but each of those who travelled once. #}
+  SELECT one.number, watched.only_category, one.slices, one.persons
   FROM (
-    SELECT number, word, bits, CAST(sum(persons) AS BIGINT) AS persons
-    FROM watcher
-    WHERE person IS NULL
-    GROUP BY number, word, bits
+    SELECT number, slices, CAST(sum(persons) AS BIGINT) AS persons FROM tally GROUP BY number, slices
+    UNION ALL
+    SELECT number, slices, -1 FROM travelled
+    UNION ALL
+    SELECT number, bit_or(slices), 1 FROM travelled GROUP BY number, person
   ) AS one
-  JOIN category ON category.word = one.word
-  WHERE (one.bits >> category.shift) & {{ 2 ** width - 1 }} <> 0
+  JOIN watched ON watched.number = one.number
+  WHERE watched.only_category IS NOT NULL
   UNION ALL
-  SELECT number, country, bit_or(slices), 1 FROM traveller GROUP BY number, country, person
-  UNION ALL
-  SELECT number, -category, bit_or(slices), 1 FROM traveller GROUP BY number, category, person
+  SELECT number, -category, slices, 1 FROM watcher_of_several
 ),
 in_video AS (
   SELECT there.number AS number, there.group_number AS group_number, {{ persons('there.slices', 'there.persons') }}

@@ -135,6 +135,29 @@ def test_a_video_in_several_categories_and_countries_has_each_person_once(engine
             assert found["group", by, name, None]["users_recent"] == 1
 
 
+def test_somebody_who_watched_in_two_countries_is_one_person_of_the_only_category(engine: Engine) -> None:
+    both = [
+        ("anna", "Mali", 50),
+        ("anna", "Togo", 50),
+        ("anna", "Togo", 30),
+        ("boris", "Mali", 50),
+        ("boris", "Mali", 1),
+    ]
+    engine.put(
+        [
+            event(AS_OF - hours * HOUR, video_id="v", category="art", user_id=user, country=country)
+            for user, country, hours in both
+        ]
+    )
+    found = engine.found(ranking_query(Plan(min_audience=1), AS_OF))
+    in_all, in_mali = found["video", "category", "art", "v"], found["video", "country", "Mali", "v"]
+    # The two days before are slices of their own: anna and boris in the first, anna in the second.
+    previous = ("users_recent", "users_previous", "audience_previous", "audience_squares")
+    assert [in_all[name] for name in previous] == [1, 2, 3, 5]
+    assert [in_mali[name] for name in previous] == [1, 2, 2, 4]
+    assert [found["video", "country", "Togo", "v"][name] for name in previous] == [0, 1, 2, 2]
+
+
 def test_every_column_but_the_names_is_a_whole_number_of_64_bits(engine: Engine) -> None:
     engine.put(events(9, AS_OF))
     query = ranking_query(Plan(min_audience=2), AS_OF)
