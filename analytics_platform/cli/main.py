@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 failed, 2 wrong use.
 """
 
 import sys
+import traceback
+from types import TracebackType
 
 import typer
 
@@ -86,3 +88,13 @@ def run() -> None:
             raise
         err.print("Stopped.")
         sys.exit(1)
+    finally:
+        sys.excepthook = unforeseen  # Typer has put one of its own there
+
+
+def unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python does with an error that nobody expected, without secrets and people that its words may name."""
+    from analytics_platform.funnels.person import masked
+    from analytics_platform.redaction import redact
+
+    sys.stderr.write(masked(redact("".join(traceback.format_exception(kind, error, trace)))))
