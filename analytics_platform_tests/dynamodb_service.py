@@ -172,7 +172,8 @@ class Between:
     """A proxy before a DynamoDB that refuses what it is told to.
 
     `refuse` requests are answered by the error `code`; of batches, `leave_over` writes but the first half; after
-    `dropping_after` batches every connection ends without an answer. `seen` are the operations, in order.
+    `dropping_after` batches every connection ends without an answer. In answers, the first of `instead` is replaced by
+    the second. `seen` are the operations, in order.
     """
 
     address: str = ""
@@ -180,6 +181,7 @@ class Between:
     code: str = "ProvisionedThroughputExceededException"
     leave_over: int = 0
     dropping_after: int | None = None
+    instead: tuple[bytes, bytes] = (b"", b"")
     seen: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -230,7 +232,7 @@ def between(address: str) -> Iterator[Between]:
             connection.close()
             if over and answer.status == 200:
                 content = json.dumps({**json.loads(content), "UnprocessedItems": left}).encode()
-            self.answer(answer.status, content)
+            self.answer(answer.status, content.replace(*state.instead) if state.instead[0] else content)
 
         def answer(self, status: int, content: bytes) -> None:
             self.send_response(status)

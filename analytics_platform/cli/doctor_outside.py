@@ -102,9 +102,8 @@ def _former_script(context: Context) -> Iterator[Finding]:
     from analytics_platform.state.database import StateError
 
     try:
-        if tables := waiting(context.settings, ledgers_of(context.home, context.settings)):
-            what = f"funnels: {tables} of a former script, whose people a first sync would let in again"
-            yield Finding("note", what, "analytics-platform funnel adopt, before it (docs/funnels.md)")
+        if people := waiting(context.settings, ledgers_of(context.home, context.settings)):
+            yield Finding("note", f"funnels: {people}", "analytics-platform funnel adopt, before it (docs/funnels.md)")
     except (SiteError, StateError):  # said of the site and of the tables above
         return
 

@@ -52,16 +52,26 @@ def former_of(settings: Settings, zone: ZoneInfo | None, entries: str, outbox: s
 
 
 def waiting(settings: Settings, ledgers: Ledgers) -> str:
-    """Where the script's entries wait to be adopted, in words, while nobody is in the ledger; else empty.
+    """Where the script's people wait to be adopted, in words, until a sync has let somebody in; else empty.
 
-    Raises SettingsError without a site, SiteError, StateError.
+    Of an adoption that was killed half-way it says how many are left, for which it looks at all of them. Raises
+    SettingsError without a site, SiteError, StateError.
     """
-    if ledgers.funnels.exists() and next(ledgers.funnels.rows(None, None), None):
+    ledger = ledgers.funnels
+    begun = ledger.exists() and next(ledger.rows(None, None), None) is not None
+    if begun and ledger.standing().last_started_at is not None:
         return ""
     former = former_of(settings, None, ENTRIES, OUTBOX)
     with former.reading():
         there = former.others()
-    return f"{ENTRIES} in {former.place}" if ENTRIES in there and FUNNELS.revision_table not in there else ""
+    if ENTRIES not in there or FUNNELS.revision_table in there:
+        return ""
+    what = f"{ENTRIES} in {former.place} of a former script"
+    if not begun:
+        return f"{what}, whose people a first sync would let in again"
+    taken = Adopting(settings, ledgers, former, lambda _what, _done, _total: None).look().by_funnel.values()
+    left = sum(one.people for one in taken)
+    return f"{what}, {left:,} of whose people are not adopted: a first sync would let them in again" if left else ""
 
 
 @dataclass

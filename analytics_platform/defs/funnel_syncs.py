@@ -126,8 +126,13 @@ class Syncing:
 
     def preview(self) -> list[Stage]:
         """What a sync would do. Nothing is written. Raises SettingsError, SiteError, StateError."""
+        from analytics_platform.defs.funnel_adoption import waiting  # which knows this module
+
         site = site_of(self.settings)
-        return list(_previewed(self._sync(site).preview(), self.left_out(site), self._lists(), self.settings))
+        notes = self.left_out(site)
+        if former := waiting(self.settings, self.ledgers):
+            notes.append(f"{former}; funnel adopt takes them over (docs/funnels.md)")
+        return list(_previewed(self._sync(site).preview(), notes, self._lists(), self.settings))
 
     def stages(self, held: Held) -> Iterator[Stage]:
         """The parts of a sync, each as it is done. A part that fails does not keep the later ones from their turn.

@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zlib import crc32
 
@@ -20,6 +20,8 @@ from analytics_platform.funnels.records import JobStatus, Operation
 
 # No zone is farther from another one: an entry that lies ahead of the clock by more is not of a clock in another zone.
 FARTHEST_ZONE = timedelta(hours=26)
+# What lies before is a zero that some clock was set to, and days before 1970 could not be published everywhere.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 _ADDED, _TO_ADD, _UPDATED, _TO_UPDATE, _SEEN = 1, 2, 4, 8, 16
 _SAID = {
@@ -64,7 +66,7 @@ class Fault(StrEnum):
 
     ADDRESS = "without a valid address"
     FUNNEL = "of an unknown funnel"
-    TIME = "without a time of entry that can be read"
+    TIME = "without a time of entry that can be right"
 
 
 class Doubt(StrEnum):
@@ -192,7 +194,9 @@ class People:
         if row.purchased and row.purchased_at is not None:
             one.paid += (row.purchased_at,)
         moment = row.entered_at
-        if moment is not None and moment <= self._latest and (one.entered_at is None or moment < one.entered_at):
+        if moment is None or not _EARLIEST <= moment <= self._latest:
+            return
+        if one.entered_at is None or moment < one.entered_at:
             one.entered_at, one.user_id, one.test_id = moment, row.user_id, row.test_id
 
     def adopted(self) -> Iterator[Adopted]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Access", "Account", "DynamoBusyError", "DynamoError", "DynamoSource"]
 
+# While its capacity is changed, which scaling does by itself, everything is read as ever.
+_READABLE = ("ACTIVE", "UPDATING")
+
 
 class Access(StrEnum):
     """How events come out of DynamoDB."""
@@ -166,7 +169,7 @@ class DynamoSource:
             )
         if index.get("Projection", {}).get("ProjectionType", "ALL") != "ALL":
             raise DynamoError(f"{what} does not project all attributes, so events would lack some; create it with ALL")
-        if index.get("IndexStatus", "ACTIVE") != "ACTIVE":
+        if index.get("IndexStatus", "ACTIVE") not in _READABLE:
             raise DynamoBusyError(f"{what} is {index['IndexStatus']}; wait until it is ACTIVE")
 
     @property
@@ -190,6 +193,6 @@ class DynamoSource:
 def described_table(client: Client, table: str) -> dict[str, Any]:
     """What DynamoDB says of a table. Raises DynamoError, DynamoBusyError while it is being made."""
     described: dict[str, Any] = client.call("describe_table", f"table {table!r}", TableName=table)["Table"]
-    if described["TableStatus"] not in ("ACTIVE", "UPDATING"):
+    if described["TableStatus"] not in _READABLE:
         raise DynamoBusyError(f"table {table!r} is {described['TableStatus']}; wait until it is ACTIVE")
     return described

@@ -10,7 +10,7 @@ it over, and only that one may delete it from then on.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,6 +27,7 @@ _VISITOR_KEY, _EVENT_KEY = "uuid", "request_id"
 _LISTS: Final = ("pages",)  # JSON lists in the warehouse, lists here
 _BATCH = 25  # DynamoDB takes no more at once
 _THREADS = 4
+_AT_ONCE = 1_000  # items that wait for a thread: each takes 2 kB and more, and a window may have millions of events
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds
 
 _Request = dict[str, Any]
@@ -69,15 +70,15 @@ def write_reports(
     Visitor reports are keyed by `uuid`, event reports by `request_id`. Times are ISO text in UTC, values that are
     missing are left out, `pages` is a list. Idempotent. Raises DynamoError; DynamoBusyError when it goes on refusing.
     """
-    visitors = _keyed(visitor_rows, _VISITOR_KEY)
-    events = _keyed(event_rows, _EVENT_KEY)
+    visitors = _places(visitor_rows, _VISITOR_KEY)
+    events = _places(event_rows, _EVENT_KEY)
     left = [uuid for uuid in gone.visitors if uuid not in visitors] if gone else []
-    deleted = {uuid: {"DeleteRequest": {"Key": {_VISITOR_KEY: {"S": uuid}}}} for uuid in left}
+    deleted = [{"DeleteRequest": {"Key": {_VISITOR_KEY: {"S": uuid}}}} for uuid in dict.fromkeys(left)]
     with account.client(connections=_THREADS) as client:
-        _write(client, visitor_table, visitors.values())
-        _write(client, event_table, events.values())
-        _write(client, visitor_table, deleted.values())
-        taken = _take(client, event_table, gone, [key for key in gone.events if key not in events]) if gone else 0
+        _write(client, visitor_table, _puts(visitor_rows, visitors.values()))
+        _write(client, event_table, _puts(event_rows, events.values()))
+        _write(client, visitor_table, deleted)
+        taken = _take(client, event_table, gone, (key for key in gone.events if key not in events)) if gone else 0
     return Written(len(visitors), len(events), len(deleted), taken)
 
 
@@ -94,9 +95,16 @@ def check_reports(account: Account, visitor_table: str, event_table: str) -> str
     return f"DynamoDB tables {visitor_table!r} and {event_table!r} in {account.place}"
 
 
-def _keyed(rows: "pa.Table", key: str) -> dict[str, _Request]:
-    """Put requests by key, the last row of a key: DynamoDB refuses a batch that names one twice."""
-    return {str(row[key]): {"PutRequest": {"Item": _item(row)}} for row in rows.to_pylist()}
+def _places(rows: "pa.Table", key: str) -> dict[str, int]:
+    """Where the last row of each key is: DynamoDB refuses a batch that names one twice."""
+    return {str(name): place for place, name in enumerate(rows[key].to_pylist())}
+
+
+def _puts(rows: "pa.Table", places: Collection[int]) -> Iterator[_Request]:
+    """The requests that put those rows, made as they are taken."""
+    chosen = rows if len(places) == rows.num_rows else rows.take(sorted(places))
+    for some in chosen.to_batches(max_chunksize=_AT_ONCE):
+        yield from ({"PutRequest": {"Item": _item(row)}} for row in some.to_pylist())
 
 
 def _item(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +132,7 @@ def _attribute(value: object) -> dict[str, Any]:
     return {"S": str(value)}
 
 
-def _take(client: Client, table: str, gone: Gone, keys: Sequence[str]) -> int:
+def _take(client: Client, table: str, gone: Gone, keys: Iterable[str]) -> int:
     """Delete the event reports that are of that window, and not those that another has taken over. How many."""
     bounds = {":start": _attribute(gone.start), ":end": _attribute(gone.end)}
 
@@ -142,14 +150,19 @@ def _take(client: Client, table: str, gone: Gone, keys: Sequence[str]) -> int:
             return False
         return True
 
+    left, taken = iter(keys), 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        return sum(pool.map(one, keys))
+        while some := list(islice(left, _AT_ONCE)):
+            taken += sum(pool.map(one, some))
+    return taken
 
 
 def _write(client: Client, table: str, requests: Iterable[_Request]) -> None:
+    batches = _batches(requests)
     with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda batch: _batch(client, table, batch), _batches(requests)):
-            pass
+        while some := list(islice(batches, max(1, _AT_ONCE // _BATCH))):
+            for _ in pool.map(lambda batch: _batch(client, table, batch), some):
+                pass
 
 
 def _batches(requests: Iterable[_Request]) -> Iterator[list[_Request]]:

@@ -86,10 +86,10 @@ def test_nobody_enters_twice_and_nobody_is_lost(
         "non_language: 0 people would be adopted; 0 in the ledger already",
         "outbox: 2 contacts would be added, 1 updated after a purchase; Brevo knows of the others",
         "rows of funnel_entries left out: 1 without a valid address, 1 of an unknown funnel, "
-        "1 without a time of entry that can be read",
+        "1 without a time of entry that can be right",
         f"those rows by id: {nobody} ({hashed('nobody at example')}, without a valid address), "
         f"{unknown} ({hashed('somebody@example.org')}, of an unknown funnel), "
-        f"{timeless} ({hashed('timeless@example.org')}, without a time of entry that can be read)",
+        f"{timeless} ({hashed('timeless@example.org')}, without a time of entry that can be right)",
         "rows of brevo_sync_outbox left out: those of 1 entries that are not there (9999)",
     ]
     assert look.err.endswith("to do it: funnel adopt --apply (docs/funnels.md)\n")
@@ -107,6 +107,7 @@ def test_nobody_enters_twice_and_nobody_is_lost(
 
     said = f"funnels: funnel_entries in database {site.name} on 127.0.0.1:{site.server.port} of a former script"
     assert said in run("doctor", "--home", place.path).out
+    assert said.removeprefix("funnels: ") in run("funnel", "sync", "--dry-run", "--home", place.path).out
     done, again = run(*words, "--apply"), run(*words, "--apply")
     assert (done.code, again.code) == (0, 0), done.err + again.err
     assert f"language: {number} people adopted ({number + 1} rows), 2 with a purchase, 1 already customers" in done.out
@@ -168,7 +169,10 @@ def test_killed_half_way_it_goes_on_also_in_several_parts(
     some = place.entries()
     assert 0 < len(some) < 25
     assert {job.entry_id for job in place.jobs()} == {entry.id for entry in some}, "no entry without its jobs"
+    said = waiting(place.settings, ledgers_of(place.home, place.settings))
+    assert f"of a former script, {25 - len(some)} of whose people are not adopted: a first sync would let" in said
     adopting(place, 99).apply(place.home)
+    assert not waiting(place.settings, ledgers_of(place.home, place.settings))
     assert place.entries()[: len(some)] == some
     assert {known(entry) for entry in place.entries()} == {known(entry) for entry in other.entries()}
     assert jobs(place) == jobs(other)

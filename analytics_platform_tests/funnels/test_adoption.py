@@ -1,7 +1,7 @@
 """Whom the rows of the replaced script stand for, with what it got wrong, and what Brevo has yet to hear of them."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
@@ -115,15 +115,19 @@ def test_a_row_that_nobody_can_be_adopted_by_is_named_and_not_by_its_address() -
             row(5, "Bob@x.org", NOW + 2 * DAY),
             row(6, "eve@x.org", None),
             row(7, "eve@x.org"),
+            row(8, "eve@x.org", datetime.fromtimestamp(0, UTC)),
+            row(9, "pat@x.org", datetime.fromtimestamp(0, UTC)),
         ]
     )
-    assert [(found.email, found.rows) for found in people.adopted()] == [("eve@x.org", 2)]
-    assert people.bad == {Fault.ADDRESS: 2, Fault.FUNNEL: 1, Fault.TIME: 2}
+    assert one([row(7), row(8, entered=datetime.fromtimestamp(0, UTC))]).entered_at == NOW - 9 * DAY
+    assert [(found.email, found.rows) for found in people.adopted()] == [("eve@x.org", 3)]
+    assert people.bad == {Fault.ADDRESS: 2, Fault.FUNNEL: 1, Fault.TIME: 3}
     assert people.named == [
         Bad(1, Fault.ADDRESS, ""),
         Bad(2, Fault.ADDRESS, hashed("nobody at x")),
         Bad(3, Fault.FUNNEL, hashed("ada@x.org")),
         Bad(4, Fault.TIME, hashed("bob@x.org")),
+        Bad(9, Fault.TIME, hashed("pat@x.org")),
     ]
 
 

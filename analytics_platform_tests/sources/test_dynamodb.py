@@ -349,6 +349,16 @@ def test_check_finds_an_index_that_does_not_fit(address: str) -> None:
             ask(source(address, Access.INDEX, table="keys-only"))
 
 
+def test_an_index_is_read_while_its_capacity_changes_and_not_before_it_is_filled(visits: str) -> None:
+    with between(visits) as proxy:
+        found = source(proxy.address, Access.INDEX)
+        proxy.instead = b'"IndexStatus": "ACTIVE"', b'"IndexStatus": "UPDATING"'
+        assert moments(events(found)) == true(START, END)
+        proxy.instead = proxy.instead[0], b'"IndexStatus": "CREATING"'
+        with pytest.raises(DynamoBusyError, match="index 'by-time' of table 'visits' is CREATING; wait until it is"):
+            events(found)
+
+
 def test_more_shards_than_are_set_are_told_and_not_left_out(visits: str) -> None:
     found = source(visits, Access.INDEX, shards=2)
     with pytest.raises(

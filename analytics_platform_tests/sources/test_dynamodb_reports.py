@@ -3,13 +3,15 @@
 Belongs here: `write_reports` against moto, with batches refused, left over and cut off. Does not: what a report says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from analytics_platform.metrics.tables import EVENT_REPORTS, VISITOR_REPORTS, result_schema
+from analytics_platform.sources import dynamodb_reports
 from analytics_platform.sources.dynamodb import Account, DynamoBusyError, DynamoError
 from analytics_platform.sources.dynamodb_reports import Gone, Written, check_reports, write_reports
 from analytics_platform_tests.dynamodb_service import REGION, between, make_table, stored
@@ -113,6 +115,50 @@ def test_an_event_that_is_gone_is_deleted_unless_another_window_has_it_by_now(ta
     left = stored(tables, EVENTS, "request_id")
     assert set(left) == {"r0", "r1", "r2", "r4"}
     assert left["r4"]["window_start"] == {"S": "2019-06-22T03:00:00.000000Z"}
+
+
+def test_of_many_events_that_are_gone_only_some_wait_to_be_deleted(
+    tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb_reports, "_AT_ONCE", 5)
+    write(tables, 0, 12)
+    with between(tables) as proxy:
+        ahead: list[int] = []
+
+        class Asked(list[str]):
+            def __iter__(self) -> Iterator[str]:
+                for place, key in enumerate(super().__iter__()):
+                    ahead.append(place - proxy.seen.count("DeleteItem"))
+                    yield key
+
+        keys = Asked(f"r{k}" for k in range(12))
+        assert write(proxy.address, 0, 1, gone=gone(events=keys)) == Written(0, 1, 0, 11)
+    assert len(ahead) == 12
+    assert max(ahead) <= 5
+    assert set(stored(tables, EVENTS, "request_id")) == {"r0"}
+
+
+def test_of_many_items_only_some_are_made_before_they_are_written(tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb_reports, "_AT_ONCE", 50)
+    made, ahead, item = 0, [], dynamodb_reports._item
+    with between(tables) as proxy:
+
+        def counted(row: Mapping[str, Any]) -> dict[str, Any]:
+            nonlocal made
+            made += 1
+            ahead.append(made - 25 * proxy.seen.count("BatchWriteItem"))
+            return item(row)
+
+        monkeypatch.setattr(dynamodb_reports, "_item", counted)
+        # A key that comes twice is written once, as its last row says.
+        rows = pa.concat_tables([event_rows(120), event_rows(1, START + timedelta(hours=1))])
+        found = write_reports(account(proxy.address), VISITORS, EVENTS, visitor_rows=visitor_rows(0), event_rows=rows)
+    assert found == Written(0, 120, 0)
+    assert len(ahead) == 120
+    assert max(ahead) <= 50
+    left = stored(tables, EVENTS, "request_id")
+    assert len(left) == 120
+    assert left["r0"]["window_start"] == {"S": "2019-06-21T16:00:00.000000Z"}
 
 
 def test_nothing_to_write_is_nothing(tables: str) -> None:
