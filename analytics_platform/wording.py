@@ -36,10 +36,18 @@ def fill(folder: str, template: str, language: Language, **values: object) -> Te
 
 def legible(text: str, longest: int = 400) -> str:
     """The text on one line, without what is not to be seen or turns the line around, and with an end."""
-    # Control signs, marks of direction, halves of letters: a name may hold any of them.
-    seen = "".join(" " if letter.isspace() else letter for letter in text)
-    seen = " ".join("".join(letter for letter in seen if unicodedata.category(letter)[0] != "C").split())
-    return seen if len(seen) <= longest else seen[: longest - 1].rstrip() + "…"
+    seen: list[str] = []
+    blank = False
+    for letter in text:
+        if letter.isspace():
+            blank = bool(seen)
+        # Control signs, marks of direction, halves of letters: a name may hold any of them.
+        elif unicodedata.category(letter)[0] != "C":
+            seen += (" ", letter) if blank else letter
+            blank = False
+            if len(seen) > longest:  # what comes after is not read
+                return "".join(seen[: longest - 1]).rstrip() + "…"
+    return "".join(seen)
 
 
 # How a word's value is read (ValueError or KeyError: not so), and what it needs.

@@ -21,6 +21,7 @@ from analytics_platform.cli.main import app
 from analytics_platform.settings import HOME_VARIABLE, Settings
 from analytics_platform_tests.brevo_server import brevo_server
 from analytics_platform_tests.clickhouse_service import ClickHouse
+from analytics_platform_tests.drawn_once import draw_once
 from analytics_platform_tests.mail_server import mail_server
 from analytics_platform_tests.mysql_service import MariaDB
 from analytics_platform_tests.telegram_server import Fault, TelegramServer, telegram_server
@@ -78,8 +79,8 @@ def shows_an_error(page: Path, command: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the examples speak of, and a home with a week of events, computed."""
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, date]:
+    """A folder with the files that the examples speak of, and a home with a week of events, computed; its last day."""
     folder = tmp_path_factory.mktemp("docs") / "work"
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     feed, messages = FEED.format(day=yesterday), MESSAGES.format(day=yesterday)
@@ -104,7 +105,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         result = CliRunner().invoke(app, [*words, *home])
         assert result.exit_code == 0, result.output
-    return folder
+    return folder, yesterday
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _charts_drawn_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        draw_once(patch)
+        yield
 
 
 @pytest.fixture
@@ -146,13 +154,16 @@ def site(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=lambda p: p.name)
 def test_every_command_of_the_page_runs(
-    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    page: Path,
+    prepared: tuple[Path, date],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    folder = tmp_path / "work"
-    shutil.copytree(prepared, folder)
+    folder, (original, yesterday) = tmp_path / "work", prepared
+    shutil.copytree(original, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     if page.name in ON_CLICKHOUSE:
         monkeypatch.setenv("EVENTS_DATABASE", other_programs(request.getfixturevalue("clickhouse"), yesterday))
         monkeypatch.setenv("WAREHOUSE_URL", request.getfixturevalue("clickhouse").empty_database("docs"))

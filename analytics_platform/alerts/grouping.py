@@ -125,12 +125,19 @@ def heard(member: Member, reading: Reading, *, lasting: bool) -> Member:
     delta = reading.value - reading.expected
     other_side = delta > 0 if member.direction is Direction.DOWN else delta < 0
     other_side = other_side and member.newest is not What.FREEZE
-    after = replace(member, at=reading.bucket, score=0.0, value=reading.value, expected=reading.expected)
-    if other_side or (reading.usual and not _still_away(member, reading.value, reading.expected)):
-        return replace(after, calm=member.calm + 1, usual_since=member.usual_since or reading.bucket)
+    over = other_side or (reading.usual and not _still_away(member, reading.value, reading.expected))
     loss = delta * (1.0 if member.base is None else member.base) if lasting else 0.0
-    after = replace(after, calm=0, usual_since=None, loss=member.loss + loss)
-    return _at_worst(after, reading.bucket, reading.value, reading.expected)
+    after = replace(
+        member,
+        at=reading.bucket,
+        score=0.0,
+        value=reading.value,
+        expected=reading.expected,
+        calm=member.calm + 1 if over else 0,
+        usual_since=(member.usual_since or reading.bucket) if over else None,
+        loss=member.loss if over else member.loss + loss,
+    )
+    return after if over else _at_worst(after, reading.bucket, reading.value, reading.expected)
 
 
 def _still_away(member: Member, value: float, expected: float) -> bool:

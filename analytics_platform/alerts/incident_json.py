@@ -34,17 +34,19 @@ _MOMENTS = frozenset(
 )
 # Numbers without a bound are stored as text.
 _NUMBERS = frozenset(f.name for cls in (Incident, Member) for f in fields(cls) if f.type in (float, float | None))
+_INCIDENT, _MEMBER = (dict.fromkeys(f.name for f in fields(cls)) for cls in (Incident, Member))  # in order
+_STORED = tuple(name for name in _INCIDENT if name not in ASIDE)
+_AS_THEY_ARE = frozenset((type(None), bool, int, str))
 
 
 def encode(incident: Incident) -> dict[str, Any]:
     """Everything but `ASIDE`."""
-    return {f.name: _plain(getattr(incident, f.name)) for f in fields(incident) if f.name not in ASIDE}
+    return {name: _plain(getattr(incident, name)) for name in _STORED}
 
 
 def decode(stored: Mapping[str, Any], **aside: Any) -> Incident:
     """The incident that was encoded; `aside` as it is now. What an older version did not store has its default."""
-    known = {f.name for f in fields(Incident)}
-    return Incident(**{name: _read(name, value) for name, value in stored.items() if name in known}, **aside)
+    return Incident(**{name: _read(name, value) for name, value in stored.items() if name in _INCIDENT}, **aside)
 
 
 def series_words(series: SeriesKey) -> list[str]:
@@ -53,6 +55,8 @@ def series_words(series: SeriesKey) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _AS_THEY_ARE:  # most are; an enumeration of texts is none of these
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -60,7 +64,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, SeriesKey):
         return series_words(value)
     if isinstance(value, Member):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {name: _plain(getattr(value, name)) for name in _MEMBER}
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     # JSON has no number beside the finite ones; a deviation from nothing has no bound.
@@ -81,6 +85,5 @@ def _read(name: str, value: Any) -> Any:
     if name == "services":
         return tuple(value)
     if name == "members":
-        known = {f.name for f in fields(Member)}
-        return tuple(Member(**{n: _read(n, v) for n, v in each.items() if n in known}) for each in value)
+        return tuple(Member(**{n: _read(n, v) for n, v in each.items() if n in _MEMBER}) for each in value)
     return float(value) if name in _NUMBERS else value

@@ -44,6 +44,10 @@ _RATE_LINE: dict[str, Any] = {
     "marker": "o",
     "markersize": px(10),
 }
+_COLOURS = (
+    *(style.PAPER, style.INK, style.QUIET, style.RULE),
+    *(style.COUNT, style.COUNT_PALE, style.SHARE, style.SHARE_RULE),
+)
 _MARK_LINE: dict[str, Any] = {"color": style.INK, "linewidth": px(5), "linestyle": (0, (1, 0.8))}
 
 
@@ -65,7 +69,7 @@ def draw(frame: FeedFrame, language: Language) -> Chart:
     with style.look():
         figure = style.page()
         compose(figure, frame, language)
-        return style.export(figure, f"{language.say('News feed')}, {_period(frame, language)}")
+        return style.export(figure, _COLOURS, f"{language.say('News feed')}, {_period(frame, language)}")
 
 
 def compose(figure: "Figure", frame: FeedFrame, language: Language) -> None:

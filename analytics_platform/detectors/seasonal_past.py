@@ -11,6 +11,7 @@ import numpy as np
 from analytics_platform.detectors.base import PER_DAY, Block
 from analytics_platform.detectors.seasonal_usual import (
     carried,
+    lagged,
     median,
     nearest,
     running_mean,
@@ -105,8 +106,7 @@ class Past:
         self.hour[:, cut] = running_mean(level, a, b, HOUR)
         self.short[:, cut] = running_mean(level, a, b, SHORT)
         self.long[:, cut] = running_median(level, a, b, LONG)
-        for column in range(a, b):
-            self._runs(column)
+        self._runs(a, b)
 
     def _rescale(self, row: int, a: int, b: int) -> None:
         """Where a level was accepted, all that was before is brought to it: its season stays, its height goes.
@@ -130,17 +130,20 @@ class Past:
         views = usual_values(fit, ratio, times, offset, a=a, b=b, brought=(since, heights))[:, 0]
         self.fortnight[row, a:b], self.recent[row, a:b], self.weekday[row, a:b], self.weeks[row, a:b] = views
 
-    def _runs(self, column: int) -> None:
+    def _runs(self, a: int, b: int) -> None:
         """How long the value has been the same, and what was expected in the zeros that last."""
-        value = self.values[:, column]
-        expected = np.nan_to_num(np.maximum(self.fortnight[:, column], 0.0))
-        if column == 0:
-            self.same[:, 0] = np.where(np.isnan(value), 0, 1)
-            self.nothing[:, 0] = np.where(value == 0, expected, 0.0)
-            return
+        value, before = self.values[:, a:b], lagged(self.values, a, b, 1)
+        known, place = ~np.isnan(value), np.arange(b - a)
         # A bucket of which nothing is known neither ends a run nor lengthens it.
-        earlier = np.where(np.isnan(self.values[:, column - 1]), value, self.values[:, column - 1])
-        run = self.same[:, column - 1]
-        self.same[:, column] = np.where(np.isnan(value), 0, np.where(value == earlier, np.minimum(run + 1, PER_DAY), 1))
-        zeros = np.where((value == 0) & (expected > 0), self.nothing[:, column - 1] + expected, 0.0)
-        self.nothing[:, column] = zeros
+        goes_on = known & (np.isnan(before) | (value == before))
+        start = np.maximum.accumulate(np.where(goes_on, -1, place), axis=1)
+        there = np.take_along_axis(known, np.maximum(start, 0), axis=1)
+        run = self.same[:, a - 1 : a] if a else 0.0
+        self.same[:, a:b] = np.minimum(np.where(start < 0, run, there) + (place - start), PER_DAY)
+        expected = np.nan_to_num(np.maximum(self.fortnight[:, a:b], 0.0))
+        zero = (value == 0) & (expected > 0)
+        self.nothing[:, a:b] = 0.0
+        # Added up one by one: a sum must not depend on where a block was cut.
+        for column in np.flatnonzero(zero.any(axis=0)):
+            sofar = self.nothing[:, a + column - 1] if a + column else 0.0
+            self.nothing[:, a + column] = np.where(zero[:, column], sofar + expected[:, column], 0.0)

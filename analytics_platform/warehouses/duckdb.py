@@ -8,10 +8,11 @@ growing, jittered pauses; a gate (a lock file beside the database) keeps a strea
 Threads of one process take turns.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -127,8 +128,9 @@ class DuckDBWarehouse(Ledgered):
     def rows(self, query: Query) -> list[Row]:
         """See the port."""
         self.prepare()
-        with self._open() as con:
-            cursor = _run(con, duckdb_gaps.fitted(query, self._left))
+        query = duckdb_gaps.fitted(query, self._left)
+        with self._reading(query.sql) as con:
+            cursor = _run(con, query)
             names = [c[0] for c in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -136,7 +138,7 @@ class DuckDBWarehouse(Ledgered):
         """See the port."""
         self.prepare()
         query = duckdb_gaps.fitted(query, self._left)
-        with self._open() as con:
+        with self._reading(query.sql) as con:
             try:
                 # Not `execute`, which keeps a copy of all rows.
                 return con.sql(query.sql, params=dict(query.params)).to_arrow_table()
@@ -226,7 +228,7 @@ class DuckDBWarehouse(Ledgered):
             return
         held = f"held_{uuid4().hex}"
         with _said(f"reading {self.events}"):
-            with self._open() as con:
+            with self._reading("events") as con:
                 # A cursor is a connection of its own to the same engine: other threads go on using the first.
                 own = con.cursor()
                 try:
@@ -243,7 +245,7 @@ class DuckDBWarehouse(Ledgered):
     def stored_rows(self, table: ResultTable, day: date) -> "pa.Table":
         """See the port."""
         self.prepare()
-        with self._open() as con:
+        with self._reading("results") as con:
             return duckdb_read.stored_rows(con, table, day)
 
     def store_day(self, table: ResultTable, day: date, rows: "pa.Table") -> int:
@@ -268,26 +270,37 @@ class DuckDBWarehouse(Ledgered):
             self._engine = duckdb.connect(":memory:", config={**own, **self.config})
         return self._engine
 
+    def _reading(self, text: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """The file that the text names, read-only; both, if it names both or neither."""
+        # Opening a file costs as much as a small question to it. A first question looks how large the events are.
+        named = [name for name in self._paths if re.search(rf"\b{name}\b", text, re.IGNORECASE)]
+        alone = len(named) == 1 and (self._sized or named == ["events"])
+        return self._opened(named, write=False) if alone else self._open()
+
     @contextmanager
     def _open(self, write: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Both files read-only, or the one named by `write` for writing; closed again whatever happens."""
-        verb = "reading" if write is None else "writing"
-        with self._turn(), _said(f"{verb} {self._paths[write or 'results'].parent}"):
+        with self._opened([write] if write else list(self._paths), write=write is not None) as con:
+            yield con
+
+    @contextmanager
+    def _opened(self, names: Sequence[str], *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        verb = "writing" if write else "reading"
+        with self._turn(), _said(f"{verb} {self._paths[names[-1]].parent}"):
             con = self._connection()
             attached: list[str] = []
             try:
-                for name, path in self._paths.items():
-                    if write in (None, name):
-                        self._attach(con, name, path, read_only=write is None)
-                        attached.append(name)
-                if write is None and not self._sized:
+                for name in names:
+                    self._attach(con, name, self._paths[name], read_only=not write)
+                    attached.append(name)
+                if not (write or self._sized) and "events" in names:
                     # All of the answer: what is not fetched to its end keeps the connection from streaming.
                     [(largest,)] = con.execute(f"SELECT max(rows) FROM events.{LOADED}").fetchall()
                     if (largest or 0) > _EVENTS_FOR_ONE_THREAD:
                         con.execute("RESET threads")
                     self._sized = True
                 elif write:
-                    con.execute(_FOR_RESULTS if write == "results" else _FOR_EVENTS)
+                    con.execute(_FOR_RESULTS if "results" in names else _FOR_EVENTS)
                 yield con
             finally:
                 for name in attached:

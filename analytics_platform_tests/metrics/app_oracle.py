@@ -7,7 +7,7 @@ Belongs here: the definitions once more. Does not: the product's queries; attrib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -68,14 +68,10 @@ class AppOracle:
     def compute(self, events: Events, *days: date) -> None:
         """Those days as these events have them."""
         oracle = Oracle(events.feed, events.messages, self.zone)
-        seen: dict[date, set[tuple[int, int]]] = {day: set() for day in days}
-        for row in events.feed:
-            at = row["time"].replace(tzinfo=UTC).astimezone(self.zone).date()
-            if at in seen and row["action"] in ("view", "like"):
-                seen[at].add((row["user_id"], row["post_id"]))
         self._first.clear()
         for day in days:
-            self.days[day] = Truth(oracle.user_day(day), frozenset(seen[day]))
+            rows = [row for row in oracle.feed(day) if row["action"] in ("view", "like")]
+            self.days[day] = Truth(oracle.user_day(day), frozenset((row["user_id"], row["post_id"]) for row in rows))
 
     # -------------------------------------------------------------- first days
 

@@ -18,12 +18,18 @@ from analytics_platform.queries import Query
 from analytics_platform_tests.metrics.app_oracle import AppOracle
 from analytics_platform_tests.metrics.product import Events
 from analytics_platform_tests.queries.duck import DuckDB
+from analytics_platform_tests.queries.ledgers import LEDGERS
 
 USER_DAY = user_day_table()
 TABLES = (USER_DAY, POST_DAY, FIRST_SEEN, APP_DAILY)
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = date(2026, 3, 31)  # two days after a day of 23 hours
 WORLD = ["Chad", "Peru", "Oman", "Mali", "Cuba", "Fiji", "Iran"]  # countries, two more than get a line of their own
+# Of a day that was there before, nothing.
+_WRITTEN = """
+SELECT $name AS table_name, $day AS event_date, 0 AS "rows", TIMESTAMP '2026-01-01' AS computed_at, '' AS basis
+WHERE NOT EXISTS (SELECT 1 FROM results.computed_days WHERE table_name = $name AND event_date = $day)
+"""
 _LONG_AGO, _FAR = date(2000, 1, 1), date(2100, 1, 1)
 
 
@@ -51,7 +57,8 @@ class Rewritable:
         """These events instead of those before; results stay."""
         for table in METRIC_TABLES:
             self.engine.remove(f"events.{table.name}")
-            self.engine.put(f"events.{table.name}", events.of(table))
+            if rows := events.of(table):
+                self.engine.put(f"events.{table.name}", rows)
 
     def replace_day(self, table: ResultTable, day: date, query: Query, *, also: Query | None = None) -> None:
         """As the port has it, with the ledger."""
@@ -59,9 +66,7 @@ class Rewritable:
             self.engine.write(table, also)
         self.engine.remove(f"results.{table.name}", day)
         self.engine.write(table, query)
-        if day not in self.current_days(table, day, day):
-            written = {"table_name": table.name, "event_date": day, "rows": 0, "basis": ""}
-            self.engine.put("results.computed_days", [written | {"computed_at": datetime(2026, 1, 1)}])  # noqa: DTZ001
+        self.engine.write(LEDGERS["computed_days"], Query("written", _WRITTEN, {"name": table.name, "day": day}))
 
     def current_days(self, table: ResultTable, first: date, last: date) -> Collection[date]:
         """Those computed; attributes of users who only received are nothing to the app."""

@@ -1,4 +1,4 @@
-"""What facts/user_day and metrics/daily_slices must hold, computed a second time in pandas from their definitions.
+"""What facts/user_day and metrics/daily_slices must hold, computed once more in plain Python from their definitions.
 
 Belongs here: the definitions, in the plainest form, over all events in memory. Does not: anything of the product's
 queries or catalogue; an oracle that shares code with what it judges agrees with every error.
@@ -6,29 +6,27 @@ queries or catalogue; an oracle that shares code with what it judges agrees with
 A local day is found by showing each event's time on the zone's clock, not by computing a window.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pandas as pd
-
 Row = dict[str, Any]
-Frame = pd.DataFrame
-Mask = Callable[[Frame], "pd.Series[bool]"]
+Keep = Callable[[Mapping[str, Any]], bool]
 
 FEED, SENT, RECEIVED = "feed", "sent", "received"
 
 
-def always(rows: Frame) -> "pd.Series[bool]":
+def always(_: Mapping[str, Any]) -> bool:
     """Every row counts."""
-    return pd.Series(True, index=rows.index)
+    return True
 
 
-def action(name: str) -> Mask:
+def action(name: str) -> Keep:
     """Feed rows with that action."""
-    return lambda rows: rows["action"] == name
+    return lambda row: bool(row["action"] == name)
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class PerUser:
 
     name: str
     side: str
-    keep: Mask = always
+    keep: Keep = always
     distinct: str = ""
 
 
@@ -46,7 +44,7 @@ class Users:
     """Users of a slice for whom the condition over the day's per-user metrics holds."""
 
     name: str
-    keep: Mask = always
+    keep: Keep = always
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,8 @@ METRICS: tuple[PerUser | Users | Quotient, ...] = (
     PerUser("users_sent", SENT, distinct="receiver_id"),
     PerUser("feed_actions", FEED),
     Users("active_users"),
-    Users("feed_users", lambda users: users["feed_actions"] > 0),
-    Users("senders", lambda users: users["messages_sent"] > 0),
+    Users("feed_users", lambda user: user["feed_actions"] > 0),
+    Users("senders", lambda user: user["messages_sent"] > 0),
     Quotient("ctr", "likes", "views"),
 )
 
@@ -121,12 +119,20 @@ class Oracle:
         slicings: Iterable[Slicing] = SLICINGS,
     ) -> None:
         self._metrics, self._attributes, self._slicings = tuple(metrics), list(attributes), tuple(slicings)
-        self._feed = _frame(feed, ("user_id", "post_id", "action"), self._attributes, zone)
-        self._messages = _frame(messages, ("user_id", "receiver_id"), self._attributes, zone)
-        own = ["user_id", "time", "day", *self._attributes]
+        self._feed = _by_day(feed, zone)
+        self._messages = _by_day(messages, zone)
         # Receiving is nobody's own event: it tells nothing of the receiver.
-        self._own = pd.concat([self._feed[own], self._messages[own]], ignore_index=True)
+        self._own: dict[date, dict[int, list[Mapping[str, Any]]]] = {}
+        for by_day in (self._feed, self._messages):
+            for day, rows in by_day.items():
+                own = self._own.setdefault(day, defaultdict(list))
+                for row in rows:
+                    own[row["user_id"]].append(row)
         self._days: dict[date, dict[int, Row]] = {}
+
+    def feed(self, day: date) -> Sequence[Mapping[str, Any]]:
+        """The feed's events of that day."""
+        return self._feed.get(day, [])
 
     def user_day(self, day: date) -> dict[int, Row]:
         """The row of each user with an event that day, by user id."""
@@ -135,81 +141,78 @@ class Oracle:
         return self._days[day]
 
     def _users(self, day: date) -> dict[int, Row]:
-        messages = self._messages[self._messages["day"] == day]
+        messages = self._messages.get(day, [])
         sides = {
-            FEED: (self._feed[self._feed["day"] == day], "user_id"),
+            FEED: (self.feed(day), "user_id"),
             SENT: (messages, "user_id"),
             RECEIVED: (messages, "receiver_id"),
         }
-        active = self._own[self._own["day"] == day]
-        silent = set(messages["receiver_id"]) - set(active["user_id"])
-        month = (self._own["day"] >= day - timedelta(days=30)) & (self._own["day"] < day)
-        taken = self._last(self._own[month & self._own["user_id"].isin(silent)])
-        # Taken from another day, so it is no event of this one.
-        known = self._last(active) | {user: row | {"attributes_time": None} for user, row in taken.items()}
+        active = self._own.get(day, {})
+        silent = {row["receiver_id"] for row in messages} - set(active)
+        known = {user: self._last(rows) for user, rows in active.items()}
+        month = [day - timedelta(days=k) for k in range(1, 31)]
+        for user in silent:
+            before = [row for then in month for row in self._own.get(then, {}).get(user, ())]
+            if before:
+                # Taken from another day, so it is no event of this one.
+                known[user] = self._last(before) | {"attributes_time": None}
         nobody = {a: None if a in NUMBERS else "unknown" for a in self._attributes} | {"attributes_time": None}
-        users = sorted(int(user) for user in set(active["user_id"]) | silent)
         counted = {m.name: _per_user(m, *sides[m.side]) for m in self._metrics if isinstance(m, PerUser)}
         return {
             user: {"event_date": day, "user_id": user}
             | {name: by_user.get(user, 0) for name, by_user in counted.items()}
             | known.get(user, nobody)
-            for user in users
+            for user in sorted({*active, *silent})
         }
 
     def daily_slices(self, day: date) -> dict[tuple[str, str], Row]:
         """The row of each dimension and value of that day, and of the total."""
         users = list(self.user_day(day).values())
-        values: list[tuple[str, list[str]]] = [("total", ["total"] * len(users))]
+        groups: dict[tuple[str, str], list[Row]] = {("total", "total"): users}
         for slicing in self._slicings:
-            found = [slicing.value(user) for user in users]
-            values.append((slicing.name, ["unknown" if v is None else str(v) for v in found]))
-        columns = [m.name for m in self._metrics if isinstance(m, PerUser)]
-        frame = pd.DataFrame([[user[c] for c in columns] for user in users], columns=columns, dtype="int64")
-        rows: dict[tuple[str, str], Row] = {("total", "total"): self._figures(frame)}
-        for dimension, labels in values:
-            for value in set(labels):
-                rows[dimension, value] = self._figures(frame[[label == value for label in labels]])
-        for (dimension, value), row in rows.items():
-            row |= {"event_date": day, "dimension": dimension, "dimension_value": value}
-        return rows
+            for user in users:
+                value = slicing.value(user)
+                groups.setdefault((slicing.name, "unknown" if value is None else str(value)), []).append(user)
+        return {
+            (dimension, value): self._figures(of)
+            | {"event_date": day, "dimension": dimension, "dimension_value": value}
+            for (dimension, value), of in groups.items()
+        }
 
-    def _figures(self, users: Frame) -> Row:
+    def _figures(self, users: Sequence[Row]) -> Row:
         """The metrics of one group of users."""
         row: Row = {}
         for metric in self._metrics:
             if isinstance(metric, PerUser):
-                row[metric.name] = int(users[metric.name].sum())
+                row[metric.name] = sum(user[metric.name] for user in users)
             elif isinstance(metric, Users):
-                row[metric.name] = int(metric.keep(users).sum())
+                row[metric.name] = sum(1 for user in users if metric.keep(user))
         for metric in self._metrics:
             if isinstance(metric, Quotient):
                 row[metric.name] = row[metric.of] / row[metric.per] if row[metric.per] else None
         return row
 
-    def _last(self, events: Frame) -> dict[int, Row]:
-        """Each user's attributes at the last event; of several at that instant the greatest, missing ones lowest."""
-        ordered = events.sort_values(["time", *self._attributes], na_position="first")
-        last = ordered.drop_duplicates("user_id", keep="last")
-        found: dict[int, Row] = {}
-        for user, time, *values in zip(*(last[c] for c in ("user_id", "time", *self._attributes)), strict=True):
-            row: Row = {a: None if pd.isna(v) else v for a, v in zip(self._attributes, values, strict=True)}
-            found[int(user)] = {a: int(v) if a in NUMBERS and v is not None else v for a, v in row.items()}
-            found[int(user)]["attributes_time"] = time.to_pydatetime()
-        return found
+    def _last(self, events: Iterable[Mapping[str, Any]]) -> Row:
+        """One user's attributes at the last event; of several at that instant the greatest, missing ones lowest."""
+
+        def place(row: Mapping[str, Any]) -> list[Any]:
+            return [row["time"], *((row[a] is not None, row[a]) for a in self._attributes)]
+
+        last = max(events, key=place)
+        return {a: last[a] for a in self._attributes} | {"attributes_time": last["time"]}
 
 
-def _per_user(metric: PerUser, rows: Frame, user: str) -> dict[int, int]:
-    grouped = rows[metric.keep(rows)].groupby(user)
-    numbers = grouped[metric.distinct].nunique() if metric.distinct else grouped.size()
-    return {int(who): int(n) for who, n in zip(numbers.index, numbers, strict=True)}
+def _per_user(metric: PerUser, rows: Iterable[Mapping[str, Any]], user: str) -> dict[int, int]:
+    kept: dict[int, list[object]] = defaultdict(list)
+    for row in rows:
+        if metric.keep(row):
+            kept[row[user]].append(row[metric.distinct] if metric.distinct else None)
+    return {who: len(set(found)) if metric.distinct else len(found) for who, found in kept.items()}
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], attributes: Sequence[str], zone: ZoneInfo) -> Frame:
-    frame = pd.DataFrame({c: [row[c] for row in rows] for c in (*keys, *attributes)})
-    for column in frame.columns:
-        text = column == "action" or (column in attributes and column not in NUMBERS)
-        frame[column] = frame[column].astype("object" if text else "Int64")
-    frame["time"] = pd.Series([row["time"] for row in rows], dtype="datetime64[us]")
-    frame["day"] = pd.Series(frame["time"].dt.tz_localize("UTC").dt.tz_convert(zone).dt.date, dtype="object")
-    return frame
+def _by_day(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> dict[date, list[Mapping[str, Any]]]:
+    found: dict[date, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["time"].replace(tzinfo=UTC).astimezone(zone).date()].append(row)
+    # What is asked of a day without events must not make it one.
+    return dict(found)

@@ -100,7 +100,8 @@ class InMemory:
         self.engine.clear()
         self.written.clear()
         for table in METRIC_TABLES:
-            self.engine.put(f"events.{table.name}", events.of(table))
+            if rows := events.of(table):
+                self.engine.put(f"events.{table.name}", rows)
 
     def replace_day(self, table: ResultTable, day: date, query: Query) -> None:
         """Add the day; these cases write each day once."""

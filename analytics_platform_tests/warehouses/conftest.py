@@ -9,7 +9,16 @@ import pytest
 from analytics_platform.warehouses.duckdb import DuckDBWarehouse
 from analytics_platform_tests import forked
 from analytics_platform_tests.warehouses import worker
-from analytics_platform_tests.warehouses.copies import BASIS, COMPUTED, compute, copied, events, load
+from analytics_platform_tests.warehouses.copies import (
+    BASIS,
+    COMPUTED,
+    Whole,
+    compute,
+    copied,
+    events,
+    hashes,
+    load,
+)
 from analytics_platform_tests.warehouses.rows import open_in
 
 
@@ -38,18 +47,28 @@ def source(filled: Path, tmp_path: Path) -> DuckDBWarehouse:
 
 
 @pytest.fixture(scope="session")
-def arrived(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of what a copy of it brought elsewhere, to be copied."""
-    folder = tmp_path_factory.mktemp("arrived")
-    source = open_in(Path(shutil.copytree(filled, folder / "source")), basis=BASIS)
-    copied(source, open_in(folder / "target", basis=BASIS))
-    return folder / "target"
+def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A copy of it to where nothing was. What it wrote is not to be written to: see `twin`."""
+    folder = tmp_path_factory.mktemp("whole")
+    there, here = Path(shutil.copytree(filled, folder / "source")), folder / "target"
+    before, steps = hashes(there), list[tuple[str, int, int]]()
+    opened = open_in(there, basis=BASIS), open_in(here, basis=BASIS)
+    done = copied(*opened, progress=lambda *step: steps.append(step))
+    return Whole(there, here, before, done, steps)
 
 
 @pytest.fixture
-def twin(arrived: Path, tmp_path: Path) -> DuckDBWarehouse:
+def twin(whole: Whole, tmp_path: Path) -> DuckDBWarehouse:
     """A warehouse that `source` was copied to before, whole."""
-    return open_in(Path(shutil.copytree(arrived, tmp_path / "twin")), basis=BASIS)
+    return open_in(Path(shutil.copytree(whole.target, tmp_path / "twin")), basis=BASIS)
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a prepared warehouse without events or results, to be copied."""
+    folder = tmp_path_factory.mktemp("bare")
+    open_in(folder).prepare()
+    return folder
 
 
 @pytest.fixture

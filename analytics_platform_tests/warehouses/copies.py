@@ -4,8 +4,11 @@ is.
 Belongs here: filling, reading all, putting what a copy says into few words. Does not: assertions.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -97,6 +100,22 @@ def cells(warehouse: Reader) -> dict[str, list[str]]:
     }
 
 
+@dataclass(frozen=True)
+class Whole:
+    """One copy of the whole range to where nothing was: the folders, the source's files before, what was said."""
+
+    source: Path
+    target: Path
+    before: dict[str, str]
+    done: Copied
+    steps: list[tuple[str, int, int]]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Of the files of the warehouse there."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.duckdb")}
+
+
 # Of events and of results a few, one computed from another: where how a copy goes on is the matter, not what arrives.
 SOME = ["feed_actions", "message_actions", "user_day", "daily_slices", "first_seen"]
 
@@ -136,7 +155,23 @@ def change(warehouse: DuckDBWarehouse, name: str, statement: str) -> None:
         console.execute(statement)
 
 
-def main(*folders: str) -> None:
-    """Copy SOME tables from folder to folder; a line for each table and day that is done."""
-    source, target = (open_in(Path(folder), basis=BASIS) for folder in folders)
-    copied(source, target, tables=SOME, progress=lambda *done: print(*done, flush=True))
+def main(source: str, target: str, after: str) -> None:
+    """Copy SOME tables from folder to folder; a line for each table and day that is done. After the line that begins
+    so, the next that is written is there, but nobody says so: the process is killed."""
+    said: list[str] = []
+
+    def killed(write: Callable[..., object]) -> Callable[..., None]:
+        def written(*arguments: object) -> None:
+            write(*arguments)
+            if any(line.startswith(after) for line in said):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return written
+
+    def progress(*done: object) -> None:
+        said.append(" ".join(map(str, done)))
+        print(said[-1], flush=True)
+
+    there, here = (open_in(Path(folder), basis=BASIS) for folder in (source, target))
+    vars(here).update(load=killed(here.load), store_day=killed(here.store_day))
+    copied(there, here, tables=SOME, progress=progress)

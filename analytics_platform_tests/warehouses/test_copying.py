@@ -1,6 +1,6 @@
 """From one warehouse to another and back: every cell arrives; what is left out, and said."""
 
-import hashlib
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -40,9 +40,11 @@ from analytics_platform_tests.warehouses.copies import (
     RESULTS,
     SHORT_DAY,
     ZONE,
+    Whole,
     cells,
     compute,
     copied,
+    hashes,
     summary,
     touched,
     within,
@@ -52,27 +54,26 @@ from analytics_platform_tests.warehouses.rows import feed, hours, messages, open
 # ------------------------------------------------------------- the whole
 
 
-def test_every_cell_arrives_and_nothing_is_done_twice(source: DuckDBWarehouse, target: DuckDBWarehouse) -> None:
-    before = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in source.events.parent.glob("*.duckdb")}
-    steps: list[tuple[str, int, int]] = []
+def test_every_cell_arrives_and_nothing_is_done_twice(whole: Whole, twin: DuckDBWarehouse) -> None:
+    source, target, done = open_in(whole.source, basis=BASIS), twin, whole.done
+    assert hashes(whole.source) == whole.before
 
-    done = copied(source, target, progress=lambda *step: steps.append(step))
-
-    assert cells(target) == within(cells(source), source)
-    assert len(cells(target)["events.feed_actions"]) < len(cells(source)["events.feed_actions"])
+    there, here = cells(source), cells(target)
+    assert len(here["events.feed_actions"]) < len(there["events.feed_actions"])
+    assert here == within(there, source)
     assert (done.notes, [t.name for t in done.tables]) == ((), [*EVENTS, *RESULTS])
     by_table = summary(done)
-    assert by_table["feed_actions"][1] == len(cells(target)["events.feed_actions"])
+    assert by_table["feed_actions"][1] == len(here["events.feed_actions"])
     assert [by_table[name][0] for name in RESULTS] == [len(COMPUTED)] * len(RESULTS)
     for table in STANDARD_TABLES:
         assert target.current_days(table, FIRST, LAST) == source.current_days(table, FIRST, LAST) == set(COMPUTED)
     count = (LAST - FIRST).days + 1
-    assert sorted(steps) == sorted((name, k, count) for name in table_names() for k in range(1, count + 1))
+    assert sorted(whole.steps) == sorted((name, k, count) for name in table_names() for k in range(1, count + 1))
 
     again = copied(source, target)
     assert touched(again) == {}
     assert {n: (e, r) for n, (_, r, e) in summary(again).items()} == {n: (c, 0) for n, (c, _, _) in by_table.items()}
-    assert {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in source.events.parent.glob("*.duckdb")} == before
+    assert hashes(whole.source) == whole.before
 
 
 def test_to_clickhouse_and_back_every_cell_is_the_same(
@@ -97,11 +98,11 @@ def test_to_clickhouse_and_back_every_cell_is_the_same(
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "UTC"])
 @pytest.mark.parametrize("day", [date(2026, 3, 29), date(2026, 4, 5), date(2026, 10, 25), date(2026, 11, 1)])
-def test_a_local_day_has_its_own_length(tmp_path: Path, zone: str, day: date) -> None:
+def test_a_local_day_has_its_own_length(tmp_path: Path, bare: Path, zone: str, day: date) -> None:
     place = ZoneInfo(zone)
     window, tick = day_window(day, place), timedelta(microseconds=1)
     times = [window.start - tick, window.start, window.start + timedelta(hours=3), window.end - tick, window.end]
-    source, target = open_in(tmp_path / "source"), open_in(tmp_path / "target")
+    source, target = (open_in(Path(shutil.copytree(bare, tmp_path / name))) for name in ("source", "target"))
     source.load([feed(times), messages(times[1:3])], place)
 
     tables = ["feed_actions", "message_actions"]
@@ -197,8 +198,8 @@ def test_only_events_only_results_or_single_tables(source: DuckDBWarehouse, targ
         "message_actions",
         "feed_daily",
     }
-    assert list(summary(copied(source, target, only="events"))) == EVENTS
-    assert list(summary(copied(source, target, only="results"))) == RESULTS
+    assert list(summary(copy(source, target, SHORT_DAY, SHORT_DAY, ZONE, only="events"))) == EVENTS
+    assert list(summary(copy(source, target, SHORT_DAY, SHORT_DAY, ZONE, only="results"))) == RESULTS
     with pytest.raises(ValueError, match=f"there is no table 'users'; there are feed_actions, .*{RESULTS[-1]}"):
         copied(source, target, tables=["user_day", "users"])
 
@@ -221,13 +222,15 @@ def test_a_day_without_rows_is_a_computed_day(source: DuckDBWarehouse, twin: Duc
 # ------------------------------------------------------------- dry, wrong
 
 
-def test_a_dry_run_says_it_all_and_writes_nothing(source: DuckDBWarehouse, target: DuckDBWarehouse) -> None:
+def test_a_dry_run_says_it_all_and_writes_nothing(
+    source: DuckDBWarehouse, target: DuckDBWarehouse, whole: Whole, twin: DuckDBWarehouse
+) -> None:
     would = copied(source, target, dry_run=True)
     assert not target.events.parent.exists()
-    assert (summary(would), touched(would)) == (summary(done := copied(source, target)), touched(done))
-    written = {p.name: p.stat().st_mtime_ns for p in target.events.parent.glob("*.duckdb")}
-    assert touched(copied(source, target, dry_run=True)) == {}
-    assert {p.name: p.stat().st_mtime_ns for p in target.events.parent.glob("*.duckdb")} == written
+    assert (summary(would), touched(would)) == (summary(whole.done), touched(whole.done))
+    written = {p.name: p.stat().st_mtime_ns for p in twin.events.parent.glob("*.duckdb")}
+    assert touched(copied(source, twin, dry_run=True)) == {}
+    assert {p.name: p.stat().st_mtime_ns for p in twin.events.parent.glob("*.duckdb")} == written
 
 
 def test_a_warehouse_is_not_copied_into_itself(source: DuckDBWarehouse, tmp_path: Path) -> None:
