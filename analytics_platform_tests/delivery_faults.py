@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +27,7 @@ from analytics_platform.state.parts import Part, State
 from analytics_platform_tests.delivery_process import ANN, BOB, CARDS, LABELS, card, new_office, parcel
 from analytics_platform_tests.forked import answer, tell
 from analytics_platform_tests.scripted import PERIOD, TOPIC, FakeTime, new_database
+from analytics_platform_tests.services import until
 from analytics_platform_tests.telegram_server import Accepted, Fault, FaultKind, TelegramServer
 from analytics_platform_tests.telegram_silence import Hurried
 
@@ -208,11 +208,3 @@ def killed(when: str) -> Trouble:
         assert world.state(part) is State.SENDING
 
     return arrange
-
-
-def until(there: Callable[[], bool]) -> None:
-    """Wait for it, not for ever."""
-    deadline = time.monotonic() + 30
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

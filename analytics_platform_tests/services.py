@@ -61,6 +61,14 @@ def free_port() -> int:
             return port
 
 
+def until(there: Callable[[], bool]) -> None:
+    """Wait for it, asked again and again, not for ever: a busy machine has a minute."""
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 @contextmanager
 def short_folder(user: str | None = None) -> Iterator[Path]:
     """An empty folder with a short path (a socket's is at most 107 bytes), that user's if given; removed at the end."""

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from urllib3 import Timeout
 from analytics_platform_tests.clickhouse_faults import Desk, Fault, Received
 from analytics_platform_tests.clickhouse_service import URL_VARIABLE, ClickHouse
 from analytics_platform_tests.clickhouse_service import clickhouse as started
-from analytics_platform_tests.services import free_port
+from analytics_platform_tests.services import free_port, until
 
 COUNT = "SELECT count() FROM t"
 # The client says each fault to its log; a test asks for it.
@@ -43,14 +42,6 @@ def client(clickhouse: ClickHouse) -> Any:
 def executed(clickhouse: ClickHouse, text: str) -> list[bool]:
     """Of the requests with that text in their statement, which the engine ran."""
     return [one.executed for one in clickhouse.log() if text in one.statement]
-
-
-def until(there: Callable[[], bool]) -> None:
-    """Wait for it, not for ever."""
-    deadline = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_log_tells_ids_limits_and_values(clickhouse: ClickHouse, client: Any) -> None:

@@ -37,12 +37,12 @@ from analytics_platform_tests.delivery_faults import (
     killed,
     nothing,
     unplugged,
-    until,
     with_a_wrong_token,
 )
 from analytics_platform_tests.delivery_process import ANN, BOB, LABELS, parcel
 from analytics_platform_tests.forked import answer
 from analytics_platform_tests.scripted import PERIOD, TOPIC
+from analytics_platform_tests.services import until
 from analytics_platform_tests.telegram_server import Fault, telegram_server
 
 FAILED = State.FAILED

@@ -6,7 +6,6 @@ a test, and so did Pam, who had bought before. Then one process syncs until it i
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from analytics_platform_tests.brevo_server import BrevoServer
 from analytics_platform_tests.funnel_process import LOST, TAKEN
 from analytics_platform_tests.funnel_world import ANN, BOB, EVE, HOUR, MINUTE, NOW, SiteRows, World, new_ledger
 from analytics_platform_tests.mysql_service import MariaDB
+from analytics_platform_tests.services import until
 
 OLD, PAM = "old@people.example", "pam@people.example"
 KILLED = -signal.SIGKILL
@@ -271,14 +271,6 @@ def until_it_is(process: forked.Process, wanted: str) -> None:
         return found == wanted
 
     until(reached)
-
-
-def until(reached: Callable[[], bool]) -> None:
-    """For a minute at most, asked again and again: the kernel tells of a process its parent alone, which is another."""
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # ------------------------------------------------------------------------------------------------- together

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,6 +17,7 @@ from analytics_platform_tests.cli import killed
 from analytics_platform_tests.cli.commands import VERB
 from analytics_platform_tests.defs.conftest import FIRST, ZONE, Place
 from analytics_platform_tests.forked import Parent, Process
+from analytics_platform_tests.services import until
 
 # What `materialize` imports when it is used.
 USED = (
@@ -49,10 +49,7 @@ def materialize(processes: Parent, place: Place, function: str = VERB, *argument
 
 
 def until_stopped(process: Process) -> None:
-    deadline = time.monotonic() + 120
-    while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: bool(psutil.Process(process.pid).status() == psutil.STATUS_STOPPED))
 
 
 def environment(place: Place) -> dict[str, str]:

@@ -5,7 +5,6 @@ import os
 import signal
 import socketserver
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from analytics_platform.stores.redis import RedisStore
 from analytics_platform.stores.redis_address import RedisAddress, parse
 from analytics_platform.stores.redis_answers import Spoken, code_and_text, refused
 from analytics_platform_tests import services
+from analytics_platform_tests.services import until
 from analytics_platform_tests.stores.conftest import KEYS, Made, documents
 from analytics_platform_tests.stores.cutting import When, cutting
 
@@ -92,14 +92,6 @@ def hurry(server: services.Redis, when: Callable[[], bool]) -> None:
     """From then on, it reads without pauses."""
     until(when)
     server.ask("CONFIG", "SET", "key-load-delay", 0)
-
-
-def until(there: Callable[[], bool]) -> None:
-    """Wait for it, not for ever."""
-    deadline = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def fill(server: services.Redis, keys: int) -> None:
