@@ -19,9 +19,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+
+if TYPE_CHECKING:
+    import httpx
 
 # Debian puts servers where PATH does not lead, PostgreSQL's one folder a version.
 _FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin")
@@ -67,6 +70,23 @@ def until(there: Callable[[], bool]) -> None:
     while not there():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def first_answer(ask: "Callable[[], httpx.Response]", process: "subprocess.Popen[str]") -> "httpx.Response":
+    """What it gives as soon as somebody listens, which is to be that process."""
+    import httpx
+
+    found: list[httpx.Response] = []
+
+    def there() -> bool:
+        try:
+            found.append(ask())
+        except httpx.ConnectError:
+            assert process.poll() is None, process.communicate()[0]
+        return bool(found)
+
+    until(there)
+    return found[0]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
 
 from analytics_platform_tests.clickhouse_service import ClickHouse
+from analytics_platform_tests.services import until
 
 COLUMNS = ("user_id", "action", "time", "os", "age", "x")
 DAY = datetime(2026, 8, 1, tzinfo=UTC)
@@ -274,13 +275,12 @@ def test_a_session_keeps_its_settings_and_takes_one_request_at_a_time(clickhouse
     with ThreadPoolExecutor(1) as pool:
         if clickhouse.own:
             slow = pool.submit(third.query, "SELECT sleep(3)")
-            time.sleep(1)
+            time.sleep(1)  # nothing tells that a real server has begun
         else:
             clickhouse.delay("sleep", seconds=60)
             slow = pool.submit(third.query, "SELECT sleep(0)")
-            while not any(asked.admitted for asked in clickhouse.log() if "sleep" in asked.statement):
-                assert not slow.done()
-                time.sleep(0.01)
+            until(lambda: slow.done() or any(one.admitted for one in clickhouse.log() if "sleep" in one.statement))
+            assert not slow.done()
         for _ in range(3):
             with pytest.raises(Error) as caught:
                 one.query("SELECT 1", settings={"session_id": "third"})

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from analytics_platform.state.database import Database, sqlite_url
 from analytics_platform.state.subscribers import Subscriber, Subscribers
 from analytics_platform.unsubscribe import PageError, app, link, serve
-from analytics_platform_tests.services import free_port
+from analytics_platform_tests.services import first_answer, free_port
 
 NOW = datetime(2026, 11, 21, 8, 0, 5, tzinfo=UTC)
 REPORTS = {"feed_daily": "News feed", "app_daily": "The app", "likes_by_os_weekly": "Likes by OS"}
@@ -370,7 +369,7 @@ def test_over_real_http_no_token_reaches_a_log(tmp_path: Path) -> None:
     try:
         address = link(f"http://127.0.0.1:{port}", ann.token, "feed_daily")
         with httpx.Client(timeout=60.0) as client:
-            assert _until_up(client, address, process).status_code == 200
+            assert first_answer(lambda: client.get(address), process).status_code == 200
             assert client.post(address, data=ONE_CLICK).status_code == 200
             assert client.get(address.replace("/unsubscribe/", "/unsubscribe/wrong")).status_code == 404
             assert client.post(address, content=b"x" * 100_000).status_code == 413
@@ -387,14 +386,3 @@ def test_over_real_http_no_token_reaches_a_log(tmp_path: Path) -> None:
     assert "Traceback" in said
     assert ann.token not in said
     assert "GET" not in said
-
-
-def _until_up(client: httpx.Client, address: str, process: "subprocess.Popen[str]") -> httpx.Response:
-    until = time.monotonic() + 60
-    while True:
-        try:
-            return client.get(address)
-        except httpx.ConnectError:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until
-            time.sleep(0.05)

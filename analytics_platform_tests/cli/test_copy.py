@@ -60,8 +60,7 @@ def test_into_the_homes_own_warehouse_its_partitions_begin_with_the_first_day(
     run: Run, home: Path, tmp_path: Path
 ) -> None:
     fresh = tmp_path / "fresh"
-    two = ("--from-date", FIRST, "--to-date", FIRST + timedelta(days=1))
-    done = run("copy", "--from", address(home), *two, "--home", fresh)
+    done = run("copy", "--from", address(home), *RANGE, "--home", fresh)
     assert done.code == 0, done.err
     assert f"START_DATE={FIRST}" in (fresh / "settings.env").read_text("utf-8")
 

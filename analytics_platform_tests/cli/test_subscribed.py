@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ import pytest
 
 from analytics_platform_tests.cli.conftest import LAST, Done, Run, aside, connections, table
 from analytics_platform_tests.mail_server import MailStandIn, mail_server
-from analytics_platform_tests.services import free_port
+from analytics_platform_tests.services import first_answer, free_port
 from analytics_platform_tests.telegram_server import Accepted, TelegramServer, telegram_server
 
 KEPT = f"feed_daily/{LAST}"
@@ -217,7 +216,7 @@ def test_the_link_in_the_mail_ends_the_subscription(run: Run, mine: Path, delive
     try:
         path = link.path.removeprefix("/metrics")
         address = f"http://127.0.0.1:{port}{path}?{link.query}"
-        looked = answer(address, page)
+        looked = first_answer(lambda: httpx.get(address, timeout=60), page)
         assert looked.status_code == 200
         assert "Unsubscribe from this: " in looked.text
         pressed = httpx.post(address, data={"List-Unsubscribe": "One-Click"}, timeout=60)
@@ -230,18 +229,6 @@ def test_the_link_in_the_mail_ends_the_subscription(run: Run, mine: Path, delive
     rows = {row["recipient"]: row for row in table(run("subscribers", "list", "--home", mine))}
     # What else they get goes on.
     assert rows["email ann@example.org"]["gets"] == "problems"
-
-
-def answer(address: str, process: "subprocess.Popen[str]") -> httpx.Response:
-    """As soon as the page is there."""
-    until = time.monotonic() + 60
-    while True:
-        try:
-            return httpx.get(address, timeout=60)
-        except httpx.ConnectError:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until
-            time.sleep(0.05)
 
 
 # ---------------------------------------------------------------- trying it out

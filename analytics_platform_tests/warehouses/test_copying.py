@@ -198,8 +198,8 @@ def test_only_events_only_results_or_single_tables(source: DuckDBWarehouse, targ
         "message_actions",
         "feed_daily",
     }
-    assert list(summary(copy(source, target, SHORT_DAY, SHORT_DAY, ZONE, only="events"))) == EVENTS
-    assert list(summary(copy(source, target, SHORT_DAY, SHORT_DAY, ZONE, only="results"))) == RESULTS
+    assert list(summary(copied(source, target, only="events"))) == EVENTS
+    assert list(summary(copied(source, target, only="results"))) == RESULTS
     with pytest.raises(ValueError, match=f"there is no table 'users'; there are feed_actions, .*{RESULTS[-1]}"):
         copied(source, target, tables=["user_day", "users"])
 
